@@ -1,0 +1,69 @@
+"""Settings come from the environment, are read once, and are frozen.
+
+Every setting has a default that works on one machine; `docs/operations.md` lists them all. Variables that Airflow reads
+itself (`AIRFLOW__…`) are in `config/airflow.env` and not here.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from include.errors import ConfigError
+
+_PREFIX = "MILLRACE_"
+
+
+class Settings(BaseModel):
+    """What an operator may set; field `x` is read from the variable `MILLRACE_X`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_url: str = Field(description="The PostgreSQL database that holds the rows and the ledger.")
+    egress_allow: tuple[IPv4Network | IPv6Network, ...] = Field(
+        default=(), description="Special networks that calls may reach all the same, as CIDR, comma-separated."
+    )
+    lead_seconds: float = Field(
+        default=25.0, ge=0, le=600, description="How long before its first occurrence a shift is on duty."
+    )
+    shift_seconds: int = Field(
+        default=3600, ge=60, le=86_400, description="How long a shift of a fast schedule (under a minute) lasts."
+    )
+    lease_seconds: float = Field(
+        default=10.0, ge=2, le=300, description="How long after its last sign of life an owner's claims are its own."
+    )
+    concurrency: int = Field(
+        default=1000, ge=1, le=100_000, description="How many calls one triggerer has under way at once."
+    )
+    ledger_days: int = Field(
+        default=30, ge=1, le=3650, description="How many days of executions are kept, and written after a downtime."
+    )
+
+    @field_validator("egress_allow", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def lead(self) -> timedelta:
+        return timedelta(seconds=self.lead_seconds)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read on first use; `ConfigError` names the variable that is wrong."""
+    values = {name: os.environ[_PREFIX + name.upper()] for name in Settings.model_fields if _PREFIX + name.upper() in os.environ}
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{_PREFIX}{str(problem['loc'][0]).upper()}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_input=False)
+        )
+        raise ConfigError(f"settings: {problems}") from error
