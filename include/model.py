@@ -44,6 +44,7 @@ class Job:
     paused_until: datetime | None
     revision: int
     schedule_revision: int
+    schedule_changed_at: datetime
     error: str | None = None
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from include.errors import ConfigError
-from include.model import Call, Config, Output
+from include.model import Call, Config, Job, Output
 
 _ACTIONS = Path(__file__).parent / "actions"
 
@@ -55,3 +55,9 @@ def action(kind: str) -> Action:
     module = import_module(f"include.actions.{kind}")
     summary = (module.__doc__ or "").strip().partition("\n")[0]
     return Action(kind=kind, config=module.Config, act=module.act, summary=summary)
+
+
+def vet(job: Job) -> None:
+    """Raise `ConfigError` if the job could not run: its schedule, its kind or its payload is wrong."""
+    job.schedule.validate()
+    action(job.kind).parse(job.payload)

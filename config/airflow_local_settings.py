@@ -1,0 +1,10 @@
+"""Airflow imports this in every process; the one patch that Millrace makes to Airflow is applied here.
+
+What it does and why is in `include/orchestration/task_end.py` and `docs/decisions/0004-the-one-patch.md`.
+"""
+
+from include.orchestration.task_end import register
+
+register()
+
+__all__: list[str] = []

@@ -1,0 +1,148 @@
+"""The DAG bundle: a folder of tiny files, one per shard of rows, of which only those are touched whose rows changed.
+
+Airflow asks every second (`bundle_refresh_check_interval`) whether the bundle wants to be refreshed, by reading
+`refresh_interval`, and reparses the files whose modification time is newer than their last parse. A refresh makes it
+list all files and read all its DAGs; so `refresh_interval` is long while nothing changes, and 0 the moment something
+did. Parse cost follows edits, not rows.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from airflow.dag_processing.bundles.base import BaseDagBundle
+
+# Imported here so that the processes which Airflow forks to parse our files find it loaded.
+import include.orchestration.factory  # noqa: F401
+from include import registry
+from include.errors import ConfigError, MillraceError
+from include.model import Job
+from include.settings import settings
+from include.store import shards
+from include.store.db import DictConnection, connect
+
+log = logging.getLogger(__name__)
+
+_IDLE_REFRESH_SECONDS = 300
+_PATIENCE_SECONDS = 3.0
+_STUB = '''"""An airflow dag file that Millrace writes: jobs {first} to {last}. Edit the rows, not this."""
+
+from include.orchestration.factory import job_dags
+
+globals().update(job_dags({number}))
+'''
+
+
+class RowBundle(BaseDagBundle):
+    """Rows of the config tables as DAG files."""
+
+    supports_versioning = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        self._unbuilt: dict[int, str] = {}
+        self._touched_at: dict[int, float] = {}
+        self._seen: str | None = None
+        self._vetted = False
+        self._db: DictConnection | None = None
+        super().__init__(**kwargs)
+
+    @property
+    def path(self) -> Path:
+        return Path(self.base_dir) / "rows"
+
+    @property
+    def refresh_interval(self) -> int:
+        """Seconds until the next refresh: 0 if there is something to parse. Airflow reads this once a second."""
+        try:
+            return 0 if self._look() else _IDLE_REFRESH_SECONDS
+        except (psycopg.Error, MillraceError) as error:
+            log.warning("cannot ask which rows changed, asking again: %s", error)
+            self._disconnect()
+            return _IDLE_REFRESH_SECONDS
+
+    @refresh_interval.setter
+    def refresh_interval(self, value: int) -> None:
+        """Set by Airflow from its settings, which are for bundles that cannot tell when they changed."""
+
+    def initialize(self) -> None:
+        """Write the file of every shard that has rows. Workers do this too, so it needs no memory of what changed."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with connect(settings().database_url, via="bundle") as db:
+            self._seen = shards.snapshot(db)
+            for number in shards.job_shards(db):
+                self._write(number)
+        super().initialize()
+
+    def refresh(self) -> None:
+        """Touch the files of shards that changed, and again if a build that began before the change overtook it."""
+        now = time.monotonic()
+        for number in self._unbuilt:
+            if now - self._touched_at.get(number, float("-inf")) > _PATIENCE_SECONDS:
+                self._write(number)
+                self._touched_at[number] = now
+
+    def get_current_version(self) -> None:
+        return None
+
+    def _look(self) -> bool:
+        """Learn what changed since the last look; True if a file is to be touched."""
+        if not self.is_initialized or self._seen is None:
+            return True
+        db = self._connection()
+        if not self._vetted:  # this release may know kinds that the one before did not, or know them differently
+            self._vet(db, shards.all_jobs(db))
+            self._vetted = True
+        self._seen, changes = shards.changed_since(db, self._seen)
+        jobs = [change for change in changes if change.table_name == "job"]
+        mended = self._vet(db, shards.jobs_by_id(db, [change.row_id for change in jobs])) if jobs else set()
+        for change in jobs:
+            if change.changes_dag or change.row_id in mended:
+                number = change.row_id // shards.SHARD_SIZE
+                self._unbuilt[number] = change.transaction
+                self._touched_at.pop(number, None)
+        if self._unbuilt:
+            still = shards.unbuilt(db, "job", self._unbuilt)
+            self._unbuilt = {number: xid for number, xid in self._unbuilt.items() if number in still}
+        now = time.monotonic()
+        return any(now - self._touched_at.get(n, float("-inf")) > _PATIENCE_SECONDS for n in self._unbuilt)
+
+    def _vet(self, db: DictConnection, jobs: Iterable[Job]) -> set[int]:
+        """Write on each row what is wrong with it; return the rows of which that was news."""
+        news: set[int] = set()
+        for job in jobs:
+            try:
+                registry.vet(job)
+                error = None
+            except ConfigError as wrong:
+                error = str(wrong)
+            if error != job.error:
+                shards.set_error(db, job.id, error)
+                news.add(job.id)
+        return news
+
+    def _write(self, number: int) -> None:
+        file = self.path / f"job_{number:05d}.py"
+        if file.exists():
+            os.utime(file)
+            return
+        first = number * shards.SHARD_SIZE
+        text = _STUB.format(first=first, last=first + shards.SHARD_SIZE - 1, number=number)
+        partial = file.with_suffix(".partial")
+        partial.write_text(text, "utf-8")
+        partial.rename(file)
+
+    def _connection(self) -> DictConnection:
+        if self._db is None or self._db.closed:
+            self._db = connect(settings().database_url, via="bundle")
+        return self._db
+
+    def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            db.close()

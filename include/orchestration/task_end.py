@@ -1,0 +1,112 @@
+"""How a shift's ending reaches Airflow's database.
+
+Airflow's own handler writes a callback request for every task that ends in a trigger, whether anybody listens or not;
+the DAG processor forks and imports a DAG file for each. It also retries every failure, keeps the end date of the try
+before, and encodes XComs twice. `register` puts our handler in its place, for tasks of Millrace only; without it
+everything works, but slower, and permanent failures are retried.
+
+An event reaches the triggerer's supervisor as a plain `TaskFailedEvent`; only its `xcoms` survive the way. So what the
+handler needs to know travels there, under `CONTROL`.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from airflow.triggers.base import BaseTaskEndEvent, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
+
+from include.shifts.shift import Ending
+
+log = logging.getLogger(__name__)
+
+CONTROL = "millrace"
+_PREFIX = "include.orchestration."
+
+
+def end_event(ending: Ending) -> TriggerEvent:
+    """The event that ends the task as the shift ended."""
+    if ending.state == "success":
+        return TaskSuccessEvent(xcoms={"return_value": ending.line})
+    if ending.state == "skipped":
+        return TaskSkippedEvent(xcoms={"return_value": ending.line})
+    return TaskFailedEvent(
+        xcoms={
+            CONTROL: {"retry": ending.state == "retry", "after_seconds": ending.after_seconds},
+            "return_value": ending.line,
+        }
+    )
+
+
+def register() -> None:
+    """Handle the end events of our tasks ourselves; called once per process, before any trigger ends."""
+    from airflow.models.trigger import handle_event_submit
+
+    stock = handle_event_submit.dispatch(BaseTaskEndEvent)
+
+    def handle(event: Any, *, task_instance: Any, session: Any) -> None:
+        trigger = task_instance.trigger
+        if trigger is None or not str(trigger.classpath).startswith(_PREFIX):
+            stock(event, task_instance=task_instance, session=session)
+            return
+        xcoms = dict(event.xcoms or {})
+        control = xcoms.pop(CONTROL, None) or {}
+        if event.task_instance_state == "failed" and control.get("retry", True) and _may_retry(task_instance, session):
+            _try_again(task_instance, control.get("after_seconds"), session)
+        else:
+            _finish(task_instance, event.task_instance_state, xcoms, session)
+
+    for kind in (TaskSuccessEvent, TaskSkippedEvent, TaskFailedEvent):
+        handle_event_submit.register(kind, handle)
+
+
+def _may_retry(task_instance: Any, session: Any) -> bool:
+    """As Airflow decides it: the task as serialized says how many tries there are."""
+    from airflow.models.dagbag import DBDagBag
+
+    dag = DBDagBag().get_dag_for_run(dag_run=task_instance.dag_run, session=session)
+    if dag is None:
+        return False
+    task_instance.task = dag.get_task(task_instance.task_id)
+    return bool(task_instance.is_eligible_to_retry())
+
+
+def _try_again(task_instance: Any, after_seconds: float | None, session: Any) -> None:
+    from airflow.utils.state import TaskInstanceState
+
+    _stop(task_instance)
+    task_instance.prepare_db_for_next_try(session)
+    task_instance.state = TaskInstanceState.UP_FOR_RETRY
+    if after_seconds is not None:
+        task_instance.retry_delay_override = timedelta(seconds=after_seconds)
+    session.flush()
+
+
+def _finish(task_instance: Any, state: Any, xcoms: dict[str, Any], session: Any) -> None:
+    from airflow.models.xcom import XComModel
+
+    _stop(task_instance)
+    task_instance.state = state
+    session.flush()
+    for key, value in xcoms.items():
+        XComModel.set(
+            key=key,
+            value=value,
+            dag_id=task_instance.dag_id,
+            task_id=task_instance.task_id,
+            run_id=task_instance.run_id,
+            map_index=task_instance.map_index,
+            serialize=False,
+            session=session,
+        )
+
+
+def _stop(task_instance: Any) -> None:
+    """End the try now; Airflow's own code keeps the end date of the try before, and so a negative duration."""
+    from airflow._shared.timezones import timezone
+
+    task_instance.trigger_id = None
+    task_instance.end_date = timezone.utcnow()
+    task_instance.set_duration()
+    task_instance.clear_next_method_args()

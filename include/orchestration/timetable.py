@@ -1,0 +1,129 @@
+"""When Airflow makes runs: a run is a shift, created `lead` before its first occurrence.
+
+`logical_date` must not lie in the future, or the scheduler leaves the run alone until then; so the data interval of a
+run is [when it is created, when it is first due], and *due* is `data_interval_end`. The run id shows *due*.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pendulum
+from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
+
+from include.model import Job
+from include.schedule import Schedule
+from include.settings import settings
+from include.shifts.window import shift_end
+
+_TICK = timedelta(microseconds=1)
+
+
+class ShiftTimetable(Timetable):
+    """One run per occurrence of a slow schedule, one run per shift of a fast one."""
+
+    def __init__(self, schedule: Schedule, changed_at: datetime, lead: timedelta, length: timedelta) -> None:
+        self.schedule = schedule
+        self.changed_at = changed_at
+        self.lead = lead
+        self.length = length
+        self.description = schedule.describe()
+
+    @classmethod
+    def of(cls, job: Job) -> ShiftTimetable:
+        """The timetable of a job's row, with this process's settings."""
+        length = timedelta(seconds=settings().shift_seconds)
+        return cls(job.schedule, job.schedule_changed_at, settings().lead, length)
+
+    @property
+    def summary(self) -> str:
+        return self.description
+
+    def serialize(self) -> dict[str, Any]:
+        """Plain JSON; instants as ISO 8601 in UTC, intervals in microseconds, lead and length in seconds."""
+        schedule = self.schedule
+        return {
+            "cron": schedule.cron,
+            "every": None if schedule.every is None else schedule.every // _TICK,
+            "run_at": _text(schedule.run_at),
+            "timezone": schedule.timezone,
+            "starts_at": _text(schedule.starts_at),
+            "ends_at": _text(schedule.ends_at),
+            "jitter": schedule.jitter // _TICK,
+            "anchor": _text(schedule.anchor),
+            "salt": schedule.salt,
+            "changed_at": _text(self.changed_at),
+            "lead": self.lead.total_seconds(),
+            "length": self.length.total_seconds(),
+        }
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> ShiftTimetable:
+        schedule = Schedule(
+            anchor=datetime.fromisoformat(data["anchor"]),
+            salt=data["salt"],
+            cron=data["cron"],
+            every=None if data["every"] is None else data["every"] * _TICK,
+            run_at=_instant(data["run_at"]),
+            timezone=data["timezone"],
+            starts_at=_instant(data["starts_at"]),
+            ends_at=_instant(data["ends_at"]),
+            jitter=data["jitter"] * _TICK,
+        )
+        changed_at = datetime.fromisoformat(data["changed_at"])
+        return cls(schedule, changed_at, timedelta(seconds=data["lead"]), timedelta(seconds=data["length"]))
+
+    def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
+        return DataInterval.exact(run_after)
+
+    def generate_run_id(
+        self, *, run_type: Any, run_after: pendulum.DateTime, data_interval: DataInterval | None, **extra: Any
+    ) -> str:
+        """The run id shows when the run is due, not when it was created."""
+        due = run_after if data_interval is None else data_interval.end
+        return str(run_type.generate_run_id(suffix=due.isoformat()))
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        last = last_automated_data_interval
+        if last is not None and last.start < self.changed_at and last.end != self.schedule.run_at:
+            last = None  # made by the schedule that the row had before: it says nothing about this one
+        due = self.next_due(None if last is None else last.end, datetime.now(timezone.utc))
+        if due is None:
+            return None
+        start = max(due - self.lead, self.changed_at) if last is None else max(due - self.lead, last.end)
+        interval = DataInterval(_pendulum(min(start, due)), _pendulum(due))
+        return DagRunInfo(run_after=interval.start, data_interval=interval)
+
+    def next_due(self, last_due: datetime | None, now: datetime) -> datetime | None:
+        """The first occurrence of the next run, after the run that was due at `last_due`.
+
+        Where occurrences were missed, the newest of them: its run accounts for the ones before it.
+        """
+        if self.schedule.run_at is not None:
+            return self.schedule.run_at if last_due != self.schedule.run_at else None
+        after = self.changed_at if last_due is None else last_due
+        if self.schedule.is_fast:
+            if last_due is None:
+                return self.schedule.next_after(max(after, now))
+            border = shift_end(self.schedule.salt, last_due, self.length)
+            if border > now:
+                return self.schedule.next_after(border - _TICK)
+        due = self.schedule.next_after(after)
+        if due is not None and due <= now:
+            return self.schedule.latest_until(now, after)
+        return due
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.astimezone(timezone.utc).isoformat()
+
+
+def _instant(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def _pendulum(instant: datetime) -> pendulum.DateTime:
+    return pendulum.instance(instant.astimezone(timezone.utc), tz="UTC")

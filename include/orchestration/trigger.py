@@ -1,0 +1,75 @@
+"""The trigger: the coroutine in which shifts run.
+
+Three rules here are not style. A trigger whose `__init__` raises takes the whole triggerer down with it, again and again;
+so `__init__` stores values. An exception that leaves `run` sends the task to a worker; so everything is caught. Whatever
+runs after the event is cancelled as if a person had ended the task; so the event is followed by `return`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from include.orchestration.task_end import end_event
+from include.settings import settings
+from include.shifts import job as job_shift
+from include.shifts.post import post
+from include.shifts.shift import Ending, Shift
+
+log = logging.getLogger(__name__)
+
+_KINDS_OF_SHIFT = {"job": job_shift}
+_CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
+
+
+class ShiftTrigger(BaseTrigger):
+    """On duty for one row. `kind` is the table, `id` the row; both are a wire format, stored in Airflow's database."""
+
+    def __init__(self, kind: Any = None, id: Any = None, **others: Any) -> None:
+        super().__init__()
+        self.kind = kind
+        self.id = id
+        self.others = others
+        self._shift: Shift | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        return _CLASSPATH, {"kind": self.kind, "id": self.id, **self.others}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        try:
+            ending = await self._stand()
+        except Exception:  # anything: see above
+            log.exception("the shift broke off; this is a defect of Millrace")
+            ending = Ending("failed", "the shift broke off")
+        log.log(logging.ERROR if ending.state in ("failed", "retry") else logging.INFO, ending.line)
+        yield end_event(ending)
+        return
+
+    async def on_kill(self) -> None:
+        """A person ended the run in Airflow."""
+        if self._shift is not None:
+            await _KINDS_OF_SHIFT[self.kind].end(self._shift, await post(settings()))
+
+    async def _stand(self) -> Ending:
+        table = _KINDS_OF_SHIFT.get(self.kind)
+        if table is None:
+            return Ending("failed", f"this release has no shifts for rows of {self.kind!r}")
+        self._shift = self._told()
+        return await table.stand(self._shift, await post(settings()))
+
+    def _told(self) -> Shift:
+        """What Airflow says about the run."""
+        task_instance = self.task_instance
+        run = task_instance.get_template_context()["dag_run"]
+        by_hand = str(run.run_type) != "scheduled"
+        return Shift(
+            row_id=int(self.id),
+            due=run.data_interval_end or run.logical_date or run.run_after,
+            run_id=run.run_id,
+            try_number=task_instance.try_number,
+            by_hand=by_hand,
+            conf=dict(run.conf or {}) if by_hand else {},
+        )

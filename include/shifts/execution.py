@@ -1,0 +1,141 @@
+"""One execution: claim, act, record. Everything that can go wrong with an attempt ends here, as a row in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from include import registry
+from include.errors import AttemptError, ConfigError, RetryableError
+from include.model import Call, Job, Output, Status
+from include.shifts.bell import utcnow
+from include.shifts.post import Post
+from include.shifts.shift import Shift
+from include.store.ledger import Claim, Result
+
+log = logging.getLogger(__name__)
+
+_LONGEST_RETRY_DELAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of one attempt; `after_seconds` is the wait before the next, where there will be one."""
+
+    status: Status
+    line: str
+    after_seconds: float = 0.0
+    reason: str | None = None
+
+
+def webhook_id(job_id: int, due: datetime) -> str:
+    """The key of an occurrence: the same for every attempt, and free of dots (Standard Webhooks 1.0.0)."""
+    return f"job_{job_id}_{int(due.timestamp() * 1_000_000)}"
+
+
+def retry_delay(job: Job, attempt: int) -> timedelta:
+    """How long to wait after failed attempt number `attempt`: the row's delay, times its backoff each time."""
+    seconds = job.retry_delay.total_seconds() * job.retry_backoff ** min(attempt - 1, 64)
+    return min(timedelta(seconds=min(seconds, 1e6)), _LONGEST_RETRY_DELAY)
+
+
+async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shift, *, release: bool) -> Attempt:
+    """Make one attempt at a claimed occurrence and write its outcome; never raises but for cancellation.
+
+    `release` lets go of a row that will be retried, because Airflow and not this shift will come back to it.
+    """
+    started_at = utcnow()
+    output: Output | None = None
+    error: Exception | None = None
+    try:
+        output = await _act(post, job, due, claim.attempt, shift.conf)
+    except _LeaseLost:
+        return Attempt("skipped", "left to the process that took over while this one was frozen")
+    except Exception as caught:  # whatever a kind does wrong is this execution's failure, and nobody else's
+        error = caught
+    made = _judged(job, claim.attempt, output, error)
+    finished_at = utcnow()
+    written = await post.ledger.finish(
+        Result(
+            job_id=job.id,
+            due=due,
+            claim=shift.token,
+            attempt=claim.attempt,
+            status=made.status,
+            started_at=started_at,
+            finished_at=finished_at,
+            entry=_entry(claim.attempt, started_at, finished_at, output, error),
+            output=None if output is None else _output(output),
+            error=None if error is None else made.line,
+            reason=made.reason,
+            release=release,
+        )
+    )
+    return made if written else Attempt("skipped", "taken over by another process; this outcome is void")
+
+
+class _LeaseLost(Exception):
+    """This process was frozen for longer than its lease; others may have taken over what it had claimed."""
+
+
+async def _act(post: Post, job: Job, due: datetime, number: int, conf: Mapping[str, Any]) -> Output:
+    action = registry.action(job.kind)
+    config = action.parse({**job.payload, **conf})
+    seconds = job.timeout.total_seconds()
+    async with post.slots:
+        if not post.ledger.holds_lease():
+            raise _LeaseLost
+        call = Call(
+            config=config, key=webhook_id(job.id, due), due=due, attempt=number, timeout_seconds=seconds, http=post.http
+        )
+        try:
+            return await asyncio.wait_for(action.act(call), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as timeout:
+            raise RetryableError(f"no result within {seconds:g} s") from timeout
+
+
+def _judged(job: Job, number: int, output: Output | None, error: Exception | None) -> Attempt:
+    if output is not None:
+        return Attempt("success", output.line)
+    if isinstance(error, RetryableError) and error.code is None and job.delivery == "at_most_once":
+        return Attempt("failed", str(error), reason="unknown outcome")
+    if isinstance(error, RetryableError) and number <= job.retries:
+        wait = max(retry_delay(job, number).total_seconds(), error.after_seconds or 0.0)
+        return Attempt("retrying", str(error), wait)
+    if isinstance(error, (AttemptError, ConfigError)):
+        return Attempt("failed", str(error))
+    log.error("job %s (%s): kind %s raised", job.id, job.name, job.kind, exc_info=error)
+    return Attempt("failed", f"kind {job.kind!r} raised {type(error).__name__}: {error}")
+
+
+def _output(output: Output) -> dict[str, Any]:
+    body: dict[str, Any] = {"line": output.line, **output.data}
+    if output.code is not None:
+        body["code"] = output.code
+    if output.excerpt is not None:
+        body["excerpt"] = output.excerpt
+    return body
+
+
+def _entry(
+    number: int, started_at: datetime, finished_at: datetime, output: Output | None, error: Exception | None
+) -> dict[str, Any]:
+    """The attempt as the ledger keeps it: start (UTC ISO 8601), duration in ms, status code, error, excerpt."""
+    entry: dict[str, Any] = {
+        "attempt": number,
+        "at": started_at.isoformat(),
+        "ms": round((finished_at - started_at).total_seconds() * 1000, 1),
+    }
+    code = output.code if output is not None else getattr(error, "code", None)
+    excerpt = output.excerpt if output is not None else getattr(error, "excerpt", None)
+    if code is not None:
+        entry["code"] = code
+    if error is not None:
+        entry["error"] = str(error) or type(error).__name__
+    if excerpt:
+        entry["excerpt"] = excerpt
+    return entry

@@ -1,0 +1,174 @@
+"""A shift for a job: every occurrence that falls into it is claimed, executed and recorded.
+
+A schedule slower than once a minute gives a shift one occurrence, and Airflow retries it, so that people see its tries.
+A faster one gives it an hour of them, and the shift retries within itself, by the same policy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import datetime, timedelta
+from itertools import islice
+
+from include.shifts.bell import utcnow
+from include.shifts.duty import Duty
+from include.shifts.execution import Attempt
+from include.shifts.owed import first_to_execute, missed
+from include.shifts.post import Post
+from include.shifts.shift import Ending, Shift
+from include.shifts.window import shift_end
+
+log = logging.getLogger(__name__)
+
+# Claimed this much before the instant, so that nothing but the sending is left to do at the instant.
+_CLAIM_AHEAD = timedelta(milliseconds=100)
+# A shift that falls behind by more than this treats what it has not reached as missed, by the row's misfire rule.
+_SLIP = timedelta(seconds=5)
+_TICK = timedelta(microseconds=1)
+_MISSED_AT_ONCE = 500
+
+_DELETED = Ending("skipped", "the job was deleted")
+_RESCHEDULED = Ending("skipped", "the schedule was changed; this is no longer one of its instants")
+
+
+async def stand(shift: Shift, post: Post) -> Ending:
+    """Be on duty for `shift` and say how it ended. Cancelled, it leaves what is under way to whoever takes over."""
+    board = await post.ledger.board(shift.row_id, shift.run_id)
+    if board is None:
+        return _DELETED
+    duty = Duty(shift, post, board.job)
+    with post.on_duty(duty):
+        if shift.by_hand:
+            return _ending(await duty.execute(shift.due, release=True))
+        if board.job.schedule.is_fast:
+            return await _many(duty)
+        if shift.try_number > 1 or shift.due in board.unfinished:
+            return _ending(await duty.execute(shift.due, release=True))
+        return await _single(duty, board.accounted)
+
+
+async def end(shift: Shift, post: Post) -> None:
+    """Record that a person ended the run in Airflow: what the shift had under way is cancelled."""
+    await post.ledger.cancel(shift.row_id, claim=shift.token, reason="the run was ended in Airflow")
+
+
+async def _single(duty: Duty, accounted: datetime | None) -> Ending:
+    """One occurrence, on its instant; a run that comes late is judged by the misfire rule."""
+    due = duty.shift.due
+    if not duty.job.schedule.is_occurrence(due):
+        return _RESCHEDULED
+    if due + duty.job.schedule.delay(due) < utcnow():
+        return await _late(duty, accounted)
+    while await duty.bell.sleep_until(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD):
+        if not await duty.reload():
+            return _DELETED
+        if not duty.job.schedule.is_occurrence(due):
+            return _RESCHEDULED
+    return _ending(await duty.execute(due, release=True))
+
+
+async def _late(duty: Duty, accounted: datetime | None) -> Ending:
+    """Account for everything up to the run's own occurrence. A newer one that is owed too has a run of its own."""
+    due, now = duty.shift.due, utcnow()
+    since = min(_since(duty, accounted), due - _TICK)
+    await _write_missed(duty, since, now)
+    first = first_to_execute(duty.job, since, now)
+    if first is None or first > due:
+        return Ending("skipped", "missed: nobody was on duty in time")
+    made: Attempt | None = None
+    for occurrence in duty.job.schedule.between(first - _TICK, due):
+        made = await duty.execute(occurrence, release=occurrence == due)
+    return _ending(made)
+
+
+async def _many(duty: Duty) -> Ending:
+    """Every occurrence from the shift's first to its end, each on its instant."""
+    shift, post = duty.shift, duty.post
+    while await duty.bell.sleep_until(shift.due - _CLAIM_AHEAD * 5):  # until then the shift before is on duty
+        if not await duty.reload():
+            return _DELETED
+    board = await post.ledger.board(shift.row_id, shift.run_id)
+    if board is None:
+        return _DELETED
+    duty.job = board.job
+    duty.until = shift_end(shift.row_id, shift.due, timedelta(seconds=post.settings.shift_seconds))
+    for occurrence in board.unfinished:
+        duty.spawn(duty.execute(occurrence), occurrence)
+    if utcnow() < duty.until:
+        handed_over = post.relieve_others(duty)
+        await _fire(duty, shift.due - _TICK if handed_over else _since(duty, board.accounted))
+    await duty.idle()
+    return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
+
+
+async def _fire(duty: Duty, position: datetime) -> None:
+    """Start occurrence after occurrence, until the shift ends, the job is deleted or its schedule no longer fast."""
+    settle = True
+    while duty.job.schedule.is_fast:
+        position = max(position, duty.job.schedule_changed_at)
+        if settle and duty.active:
+            position = await _settle(duty, position)
+        settle = False
+        due = duty.job.schedule.next_after(position) if duty.active else None
+        wake_at = duty.until
+        if due is not None:
+            ahead = timedelta(0) if duty.tasks else _CLAIM_AHEAD
+            wake_at = min(due + duty.job.schedule.delay(due) - ahead, duty.until)
+        elif duty.job.is_active and duty.job.paused_until is not None:
+            wake_at = min(duty.job.paused_until, duty.until)
+        was_active = duty.active
+        if await duty.bell.sleep_until(wake_at):
+            if not await duty.reload():
+                return
+        elif due is not None and due < duty.until and utcnow() - due <= _SLIP:
+            await duty.start(due)
+            position = due
+            continue
+        elif utcnow() >= duty.until:
+            return
+        settle = duty.active and (not was_active or due is not None and utcnow() - due > _SLIP)
+
+
+async def _settle(duty: Duty, since: datetime) -> datetime:
+    """Account for what is owed since `since`; return the position after which the next occurrence is to be started."""
+    while True:
+        now = utcnow()
+        written = await _write_missed(duty, since, now)
+        first = first_to_execute(duty.job, since, now)
+        if first is not None:
+            await duty.start(first)
+            since = first
+        elif not written:
+            return max(since, now)
+
+
+async def _write_missed(duty: Duty, since: datetime, now: datetime) -> int:
+    """Name what is missed, oldest first and before anything newer is claimed, so that a crash leaves no hole."""
+    horizon = now - timedelta(days=duty.post.settings.ledger_days)
+    owed = missed(duty.job, max(since, horizon), now)
+    reason = "nobody was on duty in time"
+    written = 0
+    while part := list(islice(owed, _MISSED_AT_ONCE)):
+        await duty.post.ledger.miss(duty.job.id, part, run_id=duty.shift.run_id, reason=reason)
+        written += len(part)
+        await asyncio.sleep(0)
+    if written:
+        log.warning("%s missed: %s", written, reason)
+    return written
+
+
+def _since(duty: Duty, accounted: datetime | None) -> datetime:
+    """The instant after which occurrences are owed: all before are in the ledger, or belong to another schedule."""
+    changed_at = duty.job.schedule_changed_at
+    return changed_at if accounted is None else max(accounted, changed_at)
+
+
+def _ending(made: Attempt | None) -> Ending:
+    if made is None:
+        return Ending("skipped", "the job was deleted, or its schedule changed")
+    if made.status == "retrying":
+        return Ending("retry", made.line, made.after_seconds)
+    if made.status in ("success", "failed"):
+        return Ending("success" if made.status == "success" else "failed", made.line)
+    return Ending("skipped", made.line)

@@ -1,0 +1,34 @@
+"""What a shift is told when it starts, and what it says when it ends."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """One Airflow run on duty for one row. `due` is its first occurrence; `by_hand` runs are executed at once.
+
+    `conf` overrides fields of the payload (runs by hand only). `try_number` is Airflow's, counted from 1. `token` names
+    this very shift in its claims, so that it is told from another one, here or elsewhere, that is on the same run.
+    """
+
+    row_id: int
+    due: datetime
+    run_id: str
+    try_number: int
+    by_hand: bool = False
+    conf: dict[str, Any] = field(default_factory=dict)
+    token: int = field(default_factory=lambda: secrets.randbits(62))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a shift ended. `retry`: Airflow shall try the run again, not before `after_seconds` if that is given."""
+
+    state: Literal["success", "failed", "skipped", "retry"]
+    line: str
+    after_seconds: float | None = None

@@ -1,0 +1,37 @@
+-- What Millrace adds to Airflow's own tables, in the same database. Safe to run again; run after `airflow db migrate`.
+-- Names begin with millrace_, so that they are easily told apart and can be dropped without harm.
+
+-- Airflow looks these columns up for every DAG that it parses or run that it starts, and has no index on them.
+create index if not exists millrace_dag_code_dag on public.dag_code (dag_id);
+create index if not exists millrace_serialized_dag_dag on public.serialized_dag (dag_id, created_at desc);
+create index if not exists millrace_dag_run_queued on public.dag_run (run_after) where state = 'queued';
+create index if not exists millrace_dag_file on public.dag (bundle_name, relative_fileloc);
+
+-- These rows are updated many times in their short life: room on the page keeps the updates cheap.
+alter table public.dag_run set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+alter table public.task_instance set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+alter table public.trigger set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+alter table public.dag set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
+
+-- A pause is one fact, wherever it is set: pausing the DAG in Airflow sets is_active of its row, and the other way round.
+create or replace function millrace.pause_follows_dag() returns trigger language plpgsql as $$
+begin
+    update millrace.job set is_active = not new.is_paused
+    where id = substring(new.dag_id from '^job_([0-9]{1,18})$')::bigint and is_active = new.is_paused;
+    return null;
+end $$;
+create or replace trigger millrace_pause_follows_dag
+    after update of is_paused on public.dag
+    for each row when (new.dag_id like 'job\_%' and old.is_paused is distinct from new.is_paused)
+    execute function millrace.pause_follows_dag();
+
+create or replace function millrace.dag_follows_pause() returns trigger language plpgsql as $$
+begin
+    update public.dag set is_paused = not new.is_active
+    where dag_id = 'job_' || new.id and is_paused = new.is_active;
+    return null;
+end $$;
+create or replace trigger dag_follows_pause
+    after update of is_active on millrace.job
+    for each row when (old.is_active is distinct from new.is_active)
+    execute function millrace.dag_follows_pause();

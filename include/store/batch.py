@@ -1,0 +1,115 @@
+"""Gather what many coroutines ask of the database within a few milliseconds into one statement.
+
+A thousand claims a second are a thousand round trips one by one, and fifty in batches. The database being away is not
+the asker's failure: a batch is sent again until it is answered, so every statement behind a batch must be idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+log = logging.getLogger(__name__)
+
+Ask = TypeVar("Ask")
+Answer = TypeVar("Answer")
+Connection = psycopg.AsyncConnection[DictRow]
+
+_LONGEST_PAUSE_SECONDS = 2.0
+
+
+class Batch(Generic[Ask, Answer]):
+    """One statement, one connection, many askers.
+
+    `run` answers a batch: one answer per ask, in order. An ask that PostgreSQL refuses (a value it cannot store) fails
+    alone; the others of its batch are answered.
+    """
+
+    def __init__(
+        self,
+        conninfo: str,
+        run: Callable[[Connection, Sequence[Ask]], Awaitable[Sequence[Answer]]],
+        *,
+        gather_seconds: float,
+        most: int = 500,
+    ) -> None:
+        self._conninfo = conninfo
+        self._run = run
+        self._gather_seconds = gather_seconds
+        self._most = most
+        self._waiting: list[tuple[Ask, asyncio.Future[Answer]]] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._db: Connection | None = None
+
+    async def ask(self, ask: Ask) -> Answer:
+        """Return the answer to `ask`; waits as long as the database is away."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append((ask, future))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await future
+
+    async def close(self) -> None:
+        """Stop working and disconnect; whoever still waits is cancelled."""
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        for _, future in self._waiting:
+            future.cancel()
+        self._waiting.clear()
+        await self._disconnect()
+
+    async def _work(self) -> None:
+        while self._waiting:
+            await asyncio.sleep(self._gather_seconds)
+            part, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+            part = [(ask, future) for ask, future in part if not future.done()]
+            if part:
+                await self._answer(part)
+
+    async def _answer(self, part: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._until_answered([ask for ask, _ in part])
+        except asyncio.CancelledError:
+            for _, future in part:
+                future.cancel()
+            raise
+        except psycopg.Error as error:
+            if len(part) == 1:
+                if not part[0][1].done():
+                    part[0][1].set_exception(error)
+                return
+            for pair in part:  # one of them is at fault: find out which, and answer the others
+                await self._answer([pair])
+            return
+        for (_, future), answer in zip(part, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+    async def _until_answered(self, asks: Sequence[Ask]) -> Sequence[Answer]:
+        pause_seconds = 0.05
+        while True:
+            try:
+                return await self._run(await self._connection(), asks)
+            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+                log.warning("the database does not answer, trying again: %s", str(error).strip().splitlines()[:1])
+                await self._disconnect()
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(pause_seconds * 2, _LONGEST_PAUSE_SECONDS)
+
+    async def _connection(self) -> Connection:
+        if self._db is None:
+            self._db = await psycopg.AsyncConnection.connect(
+                self._conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=0
+            )
+        return self._db
+
+    async def _disconnect(self) -> None:
+        db, self._db = self._db, None
+        if db is not None:
+            await db.close()

@@ -1,0 +1,201 @@
+"""The ledger: one row per occurrence, whatever crashes.
+
+A claim makes an occurrence a shift's own before anything is sent; an outcome is written after. Between the two, the
+row is protected by its owner's lease: while the lease is renewed nobody else may touch the row, and once it ran out
+anybody may. The clock of all this is PostgreSQL's, so that machines need not agree on the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import uuid4
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from include.model import Job, Status
+from include.store.batch import Batch, Connection
+from include.store.db import conninfo, queries
+from include.store.rows import job_from_row
+
+log = logging.getLogger(__name__)
+
+# The batches join a few hundred wanted rows to millions: always by index, whatever the statistics of a new day say.
+_PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
+
+Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted", "rescheduled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """What a shift starts from; `accounted` is the newest scheduled occurrence in the ledger."""
+
+    job: Job
+    accounted: datetime | None
+    unfinished: tuple[datetime, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A claim as asked. `claim` names the shift that asks, `busy` says that it has an execution under way itself,
+    and `full` that another one already waits for that to end."""
+
+    job_id: int
+    due: datetime
+    schedule_revision: int
+    run_id: str
+    try_number: int
+    manual: bool
+    busy: bool
+    full: bool
+    claim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as answered; `attempt` counts from 1, `revision` is the job's newest, `status` that of a settled row."""
+
+    verdict: Verdict
+    attempt: int
+    revision: int
+    status: Status | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one attempt. `release`: the owner lets go of a `retrying` row (Airflow will come back to it)."""
+
+    job_id: int
+    due: datetime
+    claim: int
+    attempt: int
+    status: Status
+    started_at: datetime
+    finished_at: datetime
+    entry: dict[str, Any]
+    output: dict[str, Any] | None = None
+    error: str | None = None
+    reason: str | None = None
+    release: bool = False
+
+
+class Ledger:
+    """The ledger as one process sees it; `owner` names the process in every claim that it makes."""
+
+    def __init__(self, database_url: str, *, lease_seconds: float) -> None:
+        self.owner = uuid4()
+        self._lease_seconds = lease_seconds
+        self._renewed_at = float("-inf")
+        self._sql = queries("ledger")
+        info = conninfo(database_url, via="shift")
+        info = psycopg.conninfo.make_conninfo(
+            info, options=psycopg.conninfo.conninfo_to_dict(info)["options"] + _PLANNER  # type: ignore[operator]
+        )
+        self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
+        self._jobs = Batch(info, self._read, gather_seconds=0.005)
+        self._claims = Batch(info, self._claim, gather_seconds=0.005)
+        self._results = Batch(info, self._finish, gather_seconds=0.02)
+        self._others = Batch(info, self._execute, gather_seconds=0.0, most=1)
+        self._leases = Batch(info, self._execute, gather_seconds=0.0, most=1)  # never waits behind the others
+        self._renewing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Take out the lease; claims may be made from now on."""
+        await self._renew()
+        self._renewing = asyncio.create_task(self._keep_renewing())
+
+    async def close(self) -> None:
+        """Give the lease back, so that others take over at once, and disconnect."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._leases.ask(("release", {"owner": self.owner})), 2)
+        for batch in (self._boards, self._jobs, self._claims, self._results, self._others, self._leases):
+            await batch.close()
+
+    def holds_lease(self) -> bool:
+        """True while nobody else can have taken over: asked before each send, for a process may have been frozen."""
+        return time.monotonic() - self._renewed_at < self._lease_seconds
+
+    async def board(self, job_id: int, run_id: str) -> Board | None:
+        """Where a shift for the job stands, or None if there is no such job (any more)."""
+        return await self._boards.ask((job_id, run_id))
+
+    async def job(self, job_id: int) -> Job | None:
+        """The row as it is now, or None."""
+        return await self._jobs.ask(job_id)
+
+    async def claim(self, wish: Wish) -> Claim:
+        """Make the occurrence this shift's own, or learn why not."""
+        return await self._claims.ask(wish)
+
+    async def finish(self, result: Result) -> bool:
+        """Write the outcome of an attempt; False if the row was taken over meanwhile and the outcome is void."""
+        return await self._results.ask(result)
+
+    async def miss(self, job_id: int, dues: Sequence[datetime], *, run_id: str, reason: str) -> None:
+        """Name occurrences that nobody executed; days without a partition get one."""
+        if not dues:
+            return
+        span = {"first": min(dues).date(), "last": max(dues).date()}
+        await self._others.ask(("make_partitions", span))
+        for start in range(0, len(dues), 5000):
+            part = {"job_id": job_id, "due": list(dues[start : start + 5000]), "reason": reason, "run_id": run_id}
+            await self._others.ask(("miss", part))
+
+    async def cancel(self, job_id: int, *, claim: int, reason: str) -> None:
+        """End what a shift left unfinished, because a person ended its run."""
+        await self._others.ask(("cancel", {"job_id": job_id, "claim": claim, "reason": reason}))
+
+    async def _board(self, db: Connection, asks: Sequence[tuple[int, str]]) -> list[Board | None]:
+        rows = await self._rows(db, "board", {"job_id": [a[0] for a in asks], "run_id": [a[1] for a in asks]})
+        boards: list[Board | None] = [None] * len(asks)
+        for row in rows:
+            boards[row["place"] - 1] = Board(job_from_row(row), row["accounted"], tuple(row["unfinished"]))
+        return boards
+
+    async def _read(self, db: Connection, ids: Sequence[int]) -> list[Job | None]:
+        jobs = {row["id"]: job_from_row(row) for row in await self._rows(db, "read_jobs", {"ids": list(ids)})}
+        return [jobs.get(job_id) for job_id in ids]
+
+    async def _claim(self, db: Connection, wishes: Sequence[Wish]) -> list[Claim]:
+        fields = ("job_id", "due", "schedule_revision", "run_id", "try_number", "manual", "busy", "full", "claim")
+        columns: dict[str, object] = {name: [getattr(wish, name) for wish in wishes] for name in fields}
+        rows = await self._rows(db, "claim", {**columns, "owner": self.owner})
+        rows.sort(key=lambda row: row["place"])
+        return [Claim(r["verdict"], r["attempt"], r["revision"], r["status"], r["reason"]) for r in rows]
+
+    async def _finish(self, db: Connection, results: Sequence[Result]) -> list[bool]:
+        plain = ("job_id", "due", "claim", "attempt", "status", "reason", "error", "started_at", "finished_at", "release")
+        columns: dict[str, object] = {name: [getattr(result, name) for result in results] for name in plain}
+        columns["output"] = [None if r.output is None else Jsonb(r.output) for r in results]
+        columns["entry"] = [Jsonb(r.entry) for r in results]
+        written = {row["place"] for row in await self._rows(db, "finish", columns)}
+        return [place in written for place in range(1, len(results) + 1)]
+
+    async def _execute(self, db: Connection, asks: Sequence[tuple[str, dict[str, object]]]) -> list[list[dict[str, Any]]]:
+        return [await self._rows(db, name, parameters) for name, parameters in asks]
+
+    async def _rows(self, db: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
+        cursor = await db.execute(self._sql[name].encode(), parameters)
+        return await cursor.fetchall() if cursor.description else []
+
+    async def _renew(self) -> None:
+        asked_at = time.monotonic()
+        await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
+        self._renewed_at = asked_at
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 5)
+            await self._renew()
+

@@ -1,0 +1,152 @@
+-- The statements behind store/ledger.py. Each works on a batch: parameters are arrays of equal length.
+
+-- name: board
+-- What a shift needs when it comes on duty: its row, how far the ledger is accounted for (the newest scheduled
+-- occurrence in it), and the executions that this run, or an owner that died, left unfinished.
+select want.place, j.*,
+       (select e.scheduled_for from execution e
+        where e.job_id = want.job_id and e.origin = 'schedule'
+        order by e.scheduled_for desc limit 1) as accounted,
+       array(select e.scheduled_for from execution e
+             where e.job_id = want.job_id and e.status in ('running', 'retrying')
+               and (e.dag_run_id = want.run_id
+                    or e.claimed_by is not null and not exists (
+                        select from lease l where l.owner = e.claimed_by and l.until > now()))
+             order by e.scheduled_for) as unfinished
+from unnest(%(job_id)s::bigint[], %(run_id)s::text[]) with ordinality as want(job_id, run_id, place)
+join job j on j.id = want.job_id;
+
+-- name: claim
+-- Make occurrences this shift's own, or say why not. One row per occurrence, inserted as running; or as skipped, if the
+-- job is paused or an earlier execution is under way and must not overlap. A row that exists is taken only if this very
+-- shift wrote it, if its retry in the same run is due, if its owner's lease ran out, or if Airflow was told to try a
+-- finished run again. An at-most-once execution whose owner died while sending is failed, for nobody knows the outcome.
+with want as (
+    select * from unnest(%(job_id)s::bigint[], %(due)s::timestamptz[], %(schedule_revision)s::bigint[],
+                         %(run_id)s::text[], %(try_number)s::int[], %(manual)s::bool[], %(busy)s::bool[],
+                         %(full)s::bool[], %(claim)s::bigint[])
+        with ordinality as w(job_id, due, schedule_revision, run_id, try_number, manual, busy, "full", claim, place)
+), judged as (
+    select w.*, j.revision, j.delivery,
+           case when j.id is null then 'deleted'
+                when not w.manual and j.schedule_revision <> w.schedule_revision then 'rescheduled'
+                when not w.manual and (not j.is_active or j.paused_until > w.due) then 'paused'
+                when j.overlap <> 'allow' and (w.busy or exists (
+                    select from execution e
+                    where e.job_id = w.job_id and e.status in ('running', 'retrying') and e.scheduled_for <> w.due
+                      and e.claim <> w.claim and e.scheduled_for > now() - interval '2 days'))
+                    then case when j.overlap = 'queue' and not w."full" then 'busy' else 'overlap' end
+           end as refusal
+    from want w left join job j on j.id = w.job_id
+), inserted as (
+    insert into execution (job_id, scheduled_for, status, reason, origin, attempt, started_at, finished_at,
+                           dag_run_id, try_number, config_revision, claimed_by, claim)
+    select job_id, due, case when refusal is null then 'running' else 'skipped' end,
+           case refusal when 'paused' then 'paused' when 'overlap' then 'the execution before it was still running' end,
+           case when manual then 'manual' else 'schedule' end,
+           case when refusal is null then 1 else 0 end,
+           case when refusal is null then now() end, case when refusal is not null then now() end,
+           run_id, try_number, revision, case when refusal is null then %(owner)s::uuid end, claim
+    from judged
+    where refusal is null or refusal in ('paused', 'overlap')
+    on conflict (job_id, scheduled_for) do nothing
+    returning job_id, scheduled_for, status, reason, claim
+), present as (
+    select w.place, e.status, e.attempt, e.reason,
+           case when e.claim = w.claim and e.status in ('running', 'retrying') then 'own'
+                when e.status = 'retrying' and e.claimed_by is null and e.dag_run_id = w.run_id then 'retry'
+                when e.status in ('running', 'retrying') and e.claimed_by is not null and not exists (
+                    select from lease l where l.owner = e.claimed_by and l.until > now()) then 'orphan'
+                when e.status not in ('running', 'retrying') and e.dag_run_id = w.run_id
+                     and w.try_number > e.try_number then 'again'
+           end as ground
+    from judged w join execution e on e.job_id = w.job_id and e.scheduled_for = w.due
+    where w.refusal is distinct from 'deleted'
+), taken as (
+    update execution e
+    set status = case when p.lost then 'failed' else 'running' end,
+        reason = case when p.lost then 'unknown outcome' end,
+        error = case when p.lost then 'the process that was sending it died' end,
+        finished_at = case when p.lost then now() end,
+        attempt = p.attempt + case when p.lost or (p.ground = 'own' and p.status = 'running') then 0 else 1 end,
+        attempts = case when p.ground = 'orphan' and p.status = 'running'
+                        then e.attempts || jsonb_build_object('attempt', p.attempt, 'at', e.started_at,
+                                                              'error', 'the process that was sending it died')
+                        else e.attempts end,
+        dag_run_id = p.run_id, try_number = p.try_number, config_revision = p.revision,
+        claimed_by = case when not p.lost then %(owner)s::uuid end, claim = p.claim
+    from (select w.*, present.status, present.attempt, present.ground,
+                 present.ground = 'orphan' and present.status = 'running' and w.delivery = 'at_most_once' as lost
+          from judged w join present using (place) where present.ground is not null) p
+    where e.job_id = p.job_id and e.scheduled_for = p.due and e.attempt = p.attempt and e.status = p.status
+    returning e.job_id, e.scheduled_for, e.status, e.attempt, e.claim
+)
+select w.place,
+       case when i.status = 'running' or t.status = 'running' then 'mine'
+            when i.status = 'skipped' then 'skipped'
+            when t.status = 'failed' then 'lost'
+            when w.refusal in ('deleted', 'rescheduled', 'busy') and p.status is null then w.refusal
+            when p.status is null or p.status in ('running', 'retrying') then 'held'
+            else 'settled'
+       end as verdict,
+       coalesce(t.attempt, 1) as attempt,
+       coalesce(w.revision, 0) as revision,
+       case when p.status is not null and i.status is null then p.status end as status,
+       coalesce(i.reason, p.reason) as reason
+from judged w
+left join inserted i on i.job_id = w.job_id and i.scheduled_for = w.due and i.claim = w.claim
+left join taken t on t.job_id = w.job_id and t.scheduled_for = w.due and t.claim = w.claim
+left join present p on p.place = w.place;
+
+-- name: finish
+-- Write what became of attempts. Only the claim that made an attempt may write it, and writing it twice changes nothing.
+update execution e
+set status = d.status,
+    reason = d.reason,
+    error = d.error,
+    output = d.output,
+    attempts = case when jsonb_array_length(e.attempts) < d.attempt then e.attempts || d.entry else e.attempts end,
+    started_at = case when d.attempt = 1 then d.started_at else e.started_at end,
+    finished_at = case when d.status <> 'retrying' then d.finished_at end,
+    claimed_by = case when d.status = 'retrying' and not d.release then e.claimed_by end
+from unnest(%(job_id)s::bigint[], %(due)s::timestamptz[], %(claim)s::bigint[], %(attempt)s::int[], %(status)s::text[],
+            %(reason)s::text[], %(error)s::text[], %(output)s::jsonb[], %(entry)s::jsonb[],
+            %(started_at)s::timestamptz[], %(finished_at)s::timestamptz[], %(release)s::bool[])
+    with ordinality as d(job_id, due, claim, attempt, status, reason, error, output, entry,
+                         started_at, finished_at, release, place)
+where e.job_id = d.job_id and e.scheduled_for = d.due and e.claim = d.claim and e.attempt = d.attempt
+returning d.place, true as written;
+
+-- name: miss
+-- Name occurrences that nobody executed; those that have a row already keep it.
+insert into execution (job_id, scheduled_for, status, reason, finished_at, dag_run_id)
+select %(job_id)s, due, 'missed', %(reason)s, now(), %(run_id)s
+from unnest(%(due)s::timestamptz[]) as due
+on conflict do nothing;
+
+-- name: cancel
+-- End what is unfinished of one run, because a person ended the run in Airflow or deleted the job.
+update execution
+set status = 'cancelled', reason = %(reason)s, finished_at = now(), claimed_by = null
+where job_id = %(job_id)s and status in ('running', 'retrying') and claim = %(claim)s;
+
+-- name: renew
+-- Say that this owner lives; what it has claimed stays its own until the lease ends.
+insert into lease (owner, until) values (%(owner)s, now() + make_interval(secs => %(seconds)s))
+on conflict (owner) do update set until = excluded.until;
+
+-- name: release
+-- Say that this owner is going, so that others need not wait for its lease to run out.
+delete from lease where owner = %(owner)s;
+
+-- name: forget_dead_leases
+-- Remove leases that ran out long ago; an owner without a lease counts as dead.
+delete from lease where until < now() - interval '1 day';
+
+-- name: read_jobs
+-- The rows of jobs, by id.
+select * from job where id = any(%(ids)s);
+
+-- name: make_partitions
+-- Have a partition for every day in the span; the ones ahead keep inserts out of the default partition.
+select make_execution_partitions(%(first)s::date, %(last)s::date) as made;

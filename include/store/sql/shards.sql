@@ -1,0 +1,50 @@
+-- Which DAGs have to be built again (include/orchestration/bundle.py) and what they are built from (factory.py).
+
+-- name: snapshot
+-- What is visible now.
+select pg_current_snapshot()::text as snapshot;
+
+-- name: changed
+-- The rows whose changes became visible since the snapshot `last`, and the snapshot to ask from next time. Commit order
+-- does not matter: a transaction that was open then and has committed since is among them, however early it began.
+with latest as materialized (select pg_current_snapshot() as snapshot)
+select latest.snapshot::text as snapshot, c.table_name, c.row_id, c.changes_dag, c.transaction::text as transaction
+from latest left join lateral (
+    select a.table_name, a.row_id, bool_or(a.changes_dag) as changes_dag, max(a.transaction) as transaction
+    from audit a
+    where a.transaction >= pg_snapshot_xmin(%(last)s::pg_snapshot)
+      and not pg_visible_in_snapshot(a.transaction, %(last)s::pg_snapshot)
+      and pg_visible_in_snapshot(a.transaction, latest.snapshot)
+    group by a.table_name, a.row_id) c on true;
+
+-- name: unbuilt
+-- Of the shards asked about, those whose last build had not seen the transaction that changed them.
+select want.number
+from unnest(%(numbers)s::bigint[], %(transactions)s::xid8[]) as want(number, transaction)
+left join shard s on s.table_name = %(table_name)s and s.number = want.number
+where s.built is null or not pg_visible_in_snapshot(want.transaction, s.built);
+
+-- name: built
+-- Note what a build of a shard has seen.
+insert into shard (table_name, number, built) values (%(table_name)s, %(number)s, %(built)s::pg_snapshot)
+on conflict (table_name, number) do update set built = excluded.built, built_at = excluded.built_at;
+
+-- name: job_shards
+-- The shards that have jobs.
+select distinct id / %(size)s as number from job order by 1;
+
+-- name: jobs_of_shard
+-- The jobs of one shard, in a fixed order.
+select * from job where id >= %(number)s * %(size)s and id < (%(number)s + 1) * %(size)s order by id;
+
+-- name: jobs_by_id
+-- Some jobs, for vetting.
+select * from job where id = any(%(ids)s) order by id;
+
+-- name: jobs_after
+-- A page of all jobs, for vetting.
+select * from job where id > %(after)s order by id limit 500;
+
+-- name: set_error
+-- Say on the row why it cannot run, or that it can; touches only rows where that is news.
+update job set error = %(error)s where id = %(id)s and error is distinct from %(error)s;
