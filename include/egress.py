@@ -267,7 +267,8 @@ def _redirected(hop: _Hop, status: int, location: str) -> _Hop:
     if hop.url.scheme == "https" and url.scheme == "http":
         raise PermanentError(f"{hop}: redirected from https to http, which is refused", code=status)
     method, headers, body = hop.method, dict(hop.headers or {}), hop.body
-    if status in (301, 302, 303) and method != "HEAD":
+    # As browsers do (Fetch 4.4): a DELETE that became a GET would report a success that it is not.
+    if (status == 303 and method != "HEAD") or (status in (301, 302) and method == "POST"):
         method, body = "GET", None
         headers = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     if url.origin() != hop.url.origin():

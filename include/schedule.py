@@ -225,7 +225,7 @@ class _WallCron:
         inside a repeated period can the second pass of another match be nearer, or the first pass of it lie behind.
         """
         local = instant.astimezone(self.zone)
-        wall = local.replace(tzinfo=None, microsecond=0, fold=0)  # matches are whole seconds, so cutting loses none
+        wall = local.replace(tzinfo=None, microsecond=0)  # matches are whole seconds, so cutting loses none
         before, after = self._offsets(wall)
         if before <= after:
             return self._first_pass(self._match_after(wall))
@@ -242,7 +242,7 @@ class _WallCron:
     def oddity(self, occurrence: datetime) -> str | None:
         """As `Schedule.oddity`."""
         local = occurrence.astimezone(self.zone)
-        wall = local.replace(tzinfo=None, fold=0)
+        wall = local.replace(tzinfo=None)
         before, after = self._offsets(wall)
         if before > after:
             if not self.is_in_both_passes:
@@ -251,7 +251,7 @@ class _WallCron:
         earlier = (occurrence - TICK).astimezone(self.zone).utcoffset() or timedelta(0)
         gap = _naive(occurrence, earlier)
         match = self._match_after(gap - SECOND)
-        if gap >= wall or match is None or match >= wall or self._match_after(wall - SECOND) == wall:
+        if match is None or match >= wall or self._match_after(wall - SECOND) == wall:
             return None
         text = match.isoformat(" ", "seconds").removesuffix(":00")
         return f"moved from {text if gap.date() != wall.date() else text[11:]}, which does not exist"

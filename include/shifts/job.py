@@ -97,7 +97,7 @@ async def _many(duty: Duty) -> Ending:
         duty.spawn(duty.execute(occurrence), occurrence)
     if utcnow() < duty.until:
         handed_over = post.relieve_others(duty)
-        await _fire(duty, shift.due - _TICK if handed_over else _since(duty, board.accounted))
+        await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
     await duty.idle()
     return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
 
@@ -111,14 +111,8 @@ async def _fire(duty: Duty, position: datetime) -> None:
             position = await _settle(duty, position)
         settle = False
         due = duty.job.schedule.next_after(position) if duty.active else None
-        wake_at = duty.until
-        if due is not None:
-            ahead = timedelta(0) if duty.tasks else _CLAIM_AHEAD
-            wake_at = min(due + duty.job.schedule.delay(due) - ahead, duty.until)
-        elif duty.job.is_active and duty.job.paused_until is not None:
-            wake_at = min(duty.job.paused_until, duty.until)
         was_active = duty.active
-        if await duty.bell.sleep_until(wake_at):
+        if await _rung_before(duty, due):
             if not await duty.reload():
                 return
         elif due is not None and due < duty.until and utcnow() - due <= _SLIP:
@@ -130,6 +124,18 @@ async def _fire(duty: Duty, position: datetime) -> None:
         settle = duty.active and (not was_active or due is not None and utcnow() - due > _SLIP)
 
 
+async def _rung_before(duty: Duty, due: datetime | None) -> bool:
+    """Sleep until `due` is to be claimed, or the shift or a pause ends; True, early, if the row changed."""
+    if due is None:
+        paused_until = duty.job.paused_until if duty.job.is_active else None
+        return await duty.bell.sleep_until(min(paused_until or duty.until, duty.until))
+    instant = min(due + duty.job.schedule.delay(due), duty.until)
+    if await duty.bell.sleep_until(instant - _CLAIM_AHEAD):
+        return True
+    # What is still under way might end in time: the overlap is judged at the instant and not before.
+    return bool(duty.tasks) and await duty.bell.sleep_until(instant)
+
+
 async def _settle(duty: Duty, since: datetime) -> datetime:
     """Account for what is owed since `since`; return the position after which the next occurrence is to be started."""
     while True:
@@ -137,6 +143,8 @@ async def _settle(duty: Duty, since: datetime) -> datetime:
         written = await _write_missed(duty, since, now)
         first = first_to_execute(duty.job, since, now)
         if first is not None:
+            if duty.job.misfire == "all":
+                await duty.idle()  # one after another: they are many, and all late
             await duty.start(first)
             since = first
         elif not written:
@@ -162,6 +170,16 @@ def _since(duty: Duty, accounted: datetime | None) -> datetime:
     """The instant after which occurrences are owed: all before are in the ledger, or belong to another schedule."""
     changed_at = duty.job.schedule_changed_at
     return changed_at if accounted is None else max(accounted, changed_at)
+
+
+def _start_after(duty: Duty, accounted: datetime | None) -> datetime:
+    """Where a fast schedule goes on. A new one begins with the newest occurrence: its first seconds, in which its first
+    shift was still on the way, are not owed."""
+    since = _since(duty, accounted)
+    if accounted is not None and accounted > duty.job.schedule_changed_at:
+        return since
+    newest = duty.job.schedule.latest_until(utcnow(), since)
+    return since if newest is None else newest - _TICK
 
 
 def _ending(made: Attempt | None) -> Ending:
