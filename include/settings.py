@@ -58,7 +58,11 @@ class Settings(BaseModel):
 @cache
 def settings() -> Settings:
     """The settings of this process, read on first use; `ConfigError` names the variable that is wrong."""
-    values = {name: os.environ[_PREFIX + name.upper()] for name in Settings.model_fields if _PREFIX + name.upper() in os.environ}
+    values = {
+        name: os.environ[_PREFIX + name.upper()]
+        for name in Settings.model_fields
+        if _PREFIX + name.upper() in os.environ
+    }
     try:
         return Settings.model_validate(values)
     except ValidationError as error:

@@ -1,8 +1,8 @@
 """The trigger: the coroutine in which shifts run.
 
-Three rules here are not style. A trigger whose `__init__` raises takes the whole triggerer down with it, again and again;
-so `__init__` stores values. An exception that leaves `run` sends the task to a worker; so everything is caught. Whatever
-runs after the event is cancelled as if a person had ended the task; so the event is followed by `return`.
+Three rules here are not style. A trigger whose `__init__` raises takes the whole triggerer down with it, again and
+again; so `__init__` stores values. An exception that leaves `run` sends the task to a worker; so everything is caught.
+Whatever runs after the event is cancelled as if a person had ended the task; so the event is followed by `return`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from include.shifts.shift import Ending, Shift
 
 log = logging.getLogger(__name__)
 
-_KINDS_OF_SHIFT = {"job": job_shift}
+_KINDS_OF_SHIFT = {"job": job_shift}  # by table
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
 

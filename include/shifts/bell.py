@@ -16,7 +16,7 @@ def utcnow() -> datetime:
 
 async def sleep_until(instant: datetime) -> None:
     """Sleep until the wall clock shows `instant`, never less."""
-    while (left := (instant - utcnow()).total_seconds()) > 0:
+    while (left := (instant - utcnow()).total_seconds()) > 0:  # noqa: ASYNC110 - the event is the clock
         await asyncio.sleep(min(left, _LONGEST_SLEEP_SECONDS))
 
 

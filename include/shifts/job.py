@@ -121,7 +121,7 @@ async def _fire(duty: Duty, position: datetime) -> None:
             continue
         elif utcnow() >= duty.until:
             return
-        settle = duty.active and (not was_active or due is not None and utcnow() - due > _SLIP)
+        settle = duty.active and (not was_active or (due is not None and utcnow() - due > _SLIP))
 
 
 async def _rung_before(duty: Duty, due: datetime | None) -> bool:

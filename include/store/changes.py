@@ -1,7 +1,7 @@
 """Hear of changed rows the moment their transaction commits.
 
-Nothing depends on hearing of a change: a claim is judged by the row as it stands. Hearing only makes an edit take effect
-on a shift that is asleep, instead of at its next occurrence.
+Nothing depends on hearing of a change: a claim is judged by the row as it stands. Hearing only makes an edit take
+effect on a shift that is asleep, instead of at its next occurrence.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Connections to Millrace's schema, and its statements by name.
 
 Statements live in `sql/*.sql` under a header `-- name: verb_noun`, followed by a sentence that says what they do;
-Python passes parameters and never builds SQL. Every connection looks names up in schema `millrace` first and speaks UTC.
+Python passes parameters and never builds SQL. Every connection looks names up in schema `millrace` first, and
+speaks UTC.
 """
 
 from __future__ import annotations

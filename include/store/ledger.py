@@ -97,7 +97,8 @@ class Ledger:
         self._sql = queries("ledger")
         info = conninfo(database_url, via="shift")
         info = psycopg.conninfo.make_conninfo(
-            info, options=psycopg.conninfo.conninfo_to_dict(info)["options"] + _PLANNER  # type: ignore[operator]
+            info,
+            options=psycopg.conninfo.conninfo_to_dict(info)["options"] + _PLANNER,  # type: ignore[operator]
         )
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
         self._jobs = Batch(info, self._read, gather_seconds=0.005)
@@ -146,7 +147,7 @@ class Ledger:
         """Name occurrences that nobody executed; days without a partition get one."""
         if not dues:
             return
-        span = {"first": min(dues).date(), "last": max(dues).date()}
+        span: dict[str, object] = {"first": min(dues).date(), "last": max(dues).date()}
         await self._others.ask(("make_partitions", span))
         for start in range(0, len(dues), 5000):
             part = {"job_id": job_id, "due": list(dues[start : start + 5000]), "reason": reason, "run_id": run_id}
@@ -175,14 +176,27 @@ class Ledger:
         return [Claim(r["verdict"], r["attempt"], r["revision"], r["status"], r["reason"]) for r in rows]
 
     async def _finish(self, db: Connection, results: Sequence[Result]) -> list[bool]:
-        plain = ("job_id", "due", "claim", "attempt", "status", "reason", "error", "started_at", "finished_at", "release")
+        plain = (
+            "job_id",
+            "due",
+            "claim",
+            "attempt",
+            "status",
+            "reason",
+            "error",
+            "started_at",
+            "finished_at",
+            "release",
+        )
         columns: dict[str, object] = {name: [getattr(result, name) for result in results] for name in plain}
         columns["output"] = [None if r.output is None else Jsonb(r.output) for r in results]
         columns["entry"] = [Jsonb(r.entry) for r in results]
         written = {row["place"] for row in await self._rows(db, "finish", columns)}
         return [place in written for place in range(1, len(results) + 1)]
 
-    async def _execute(self, db: Connection, asks: Sequence[tuple[str, dict[str, object]]]) -> list[list[dict[str, Any]]]:
+    async def _execute(
+        self, db: Connection, asks: Sequence[tuple[str, dict[str, object]]]
+    ) -> list[list[dict[str, Any]]]:
         return [await self._rows(db, name, parameters) for name, parameters in asks]
 
     async def _rows(self, db: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -198,4 +212,3 @@ class Ledger:
         while True:
             await asyncio.sleep(self._lease_seconds / 5)
             await self._renew()
-

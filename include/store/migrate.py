@@ -44,7 +44,9 @@ def adopt_airflow(database_url: str) -> None:
     """Add our indexes and the pause triggers to Airflow's tables, which must be in schema public of this database."""
     with connect(database_url, via="migrate") as db:
         if db.execute("select to_regclass('public.dag_run') as found").fetchone() == {"found": None}:
-            raise ConfigError("Airflow's tables are not in schema public of this database; run `airflow db migrate` first")
+            raise ConfigError(
+                "Airflow's tables are not in schema public of this database; run `airflow db migrate` first"
+            )
         with db.transaction():
             db.execute((_HERE / "airflow_side.sql").read_bytes())
 
