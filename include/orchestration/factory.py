@@ -27,7 +27,7 @@ _TASK = "fire"
 
 
 def job_dags(number: int) -> dict[str, DAG]:
-    """The DAGs of one shard by id, ready for a DAG file's globals; rows that cannot be built say so and are left out."""
+    """The DAGs of one shard by id, for a DAG file's globals; rows that cannot be built say so and are left out."""
     with connect(settings().database_url, via="factory") as db:
         seen = shards.snapshot(db)
         wanted = get_parsing_context().dag_id

@@ -90,7 +90,7 @@ class ShiftTimetable(Timetable):
         last = last_automated_data_interval
         if last is not None and last.start < self.changed_at and last.end != self.schedule.run_at:
             last = None  # made by the schedule that the row had before: it says nothing about this one
-        due = self.next_due(None if last is None else last.end, datetime.now(timezone.utc))
+        due = self.next_due(None if last is None else _plain(last.end), datetime.now(timezone.utc))
         if due is None:
             return None
         start = max(due - self.lead, self.changed_at) if last is None else max(due - self.lead, last.end)
@@ -123,6 +123,11 @@ def _text(instant: datetime | None) -> str | None:
 
 def _instant(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
+
+
+def _plain(instant: datetime) -> datetime:
+    """As the standard library's own class: arithmetic with pendulum's is not quite the same."""
+    return datetime.combine(instant.date(), instant.timetz()).astimezone(timezone.utc)
 
 
 def _pendulum(instant: datetime) -> pendulum.DateTime:

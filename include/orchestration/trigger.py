@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from datetime import timezone
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -58,7 +59,8 @@ class ShiftTrigger(BaseTrigger):
         if table is None:
             return Ending("failed", f"this release has no shifts for rows of {self.kind!r}")
         self._shift = self._told()
-        return await table.stand(self._shift, await post(settings()))
+        ending: Ending = await table.stand(self._shift, await post(settings()))
+        return ending
 
     def _told(self) -> Shift:
         """What Airflow says about the run."""
@@ -67,7 +69,7 @@ class ShiftTrigger(BaseTrigger):
         by_hand = str(run.run_type) != "scheduled"
         return Shift(
             row_id=int(self.id),
-            due=run.data_interval_end or run.logical_date or run.run_after,
+            due=(run.data_interval_end or run.logical_date or run.run_after).astimezone(timezone.utc),
             run_id=run.run_id,
             try_number=task_instance.try_number,
             by_hand=by_hand,
