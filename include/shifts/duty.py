@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from include.model import Job
 from include.shifts.bell import Bell, sleep_until, utcnow
-from include.shifts.execution import Attempt, attempt
+from include.shifts.execution import Attempt, LeaseLost, attempt
 from include.shifts.post import Post
 from include.shifts.shift import Shift
 from include.shifts.tally import Tally
@@ -85,6 +86,13 @@ class Duty:
         while self.tasks:
             await asyncio.wait(set(self.tasks))
 
+    async def abandon(self) -> None:
+        """Drop everything, for this shift was cancelled; let others take over what is under way."""
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.post.ledger.abandon(self.job.id, claim=self.shift.token)
+
     async def _counted(self, work: Coroutine[Any, Any, Attempt | None], due: datetime) -> None:
         try:
             made = await work
@@ -108,11 +116,14 @@ class Duty:
                 await sleep_until(due + self.job.schedule.delay(due))
             if claim.revision != self.job.revision:
                 await self.reload()
-            made = await attempt(self.post, self.job, due, claim, self.shift, release=release)
-            if made.status != "retrying" or release:
-                return made
-            log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
-            await asyncio.sleep(made.after_seconds)
+            wait_seconds = _ASK_AGAIN_SECONDS
+            with suppress(LeaseLost):  # then nothing was sent; ask whose it is now
+                made = await attempt(self.post, self.job, due, claim, self.shift, release=release)
+                if made.status != "retrying" or release:
+                    return made
+                log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
+                wait_seconds = made.after_seconds
+            await asyncio.sleep(wait_seconds)
             again = await self._claim(due)
             if again is None:
                 return None

@@ -44,7 +44,7 @@ def retry_delay(job: Job, attempt: int) -> timedelta:
 
 
 async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shift, *, release: bool) -> Attempt:
-    """Make one attempt at a claimed occurrence and write its outcome; never raises but for cancellation.
+    """Make one attempt at a claimed occurrence and write its outcome. Raises `LeaseLost` if nothing was sent.
 
     `release` lets go of a row that will be retried, because Airflow and not this shift will come back to it.
     """
@@ -53,8 +53,8 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     error: Exception | None = None
     try:
         output = await _act(post, job, due, claim.attempt, shift.conf)
-    except _LeaseLost:
-        return Attempt("skipped", "left to the process that took over while this one was frozen")
+    except LeaseLost:
+        raise
     except Exception as caught:  # whatever a kind does wrong is this execution's failure, and nobody else's
         error = caught
     made = _judged(job, claim.attempt, output, error)
@@ -78,8 +78,8 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     return made if written else Attempt("skipped", "taken over by another process; this outcome is void")
 
 
-class _LeaseLost(Exception):
-    """This process was frozen for longer than its lease; others may have taken over what it had claimed."""
+class LeaseLost(Exception):
+    """This process was frozen, or the database away, for longer than the lease: the claim may be another's by now."""
 
 
 async def _act(post: Post, job: Job, due: datetime, number: int, conf: Mapping[str, Any]) -> Output:
@@ -88,7 +88,7 @@ async def _act(post: Post, job: Job, due: datetime, number: int, conf: Mapping[s
     seconds = job.timeout.total_seconds()
     async with post.slots:
         if not post.ledger.holds_lease():
-            raise _LeaseLost
+            raise LeaseLost
         call = Call(
             config=config, key=webhook_id(job.id, due), due=due, attempt=number, timeout_seconds=seconds, http=post.http
         )

@@ -18,6 +18,7 @@ from include.shifts.owed import first_to_execute, missed
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.shifts.window import shift_end
+from include.store.ledger import Board
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +40,22 @@ async def stand(shift: Shift, post: Post) -> Ending:
         return _DELETED
     duty = Duty(shift, post, board.job)
     with post.on_duty(duty):
-        if shift.by_hand:
-            return _ending(await duty.execute(shift.due, release=True))
-        if board.job.schedule.is_fast:
-            return await _many(duty)
-        if shift.try_number > 1 or shift.due in board.unfinished:
-            return _ending(await duty.execute(shift.due, release=True))
-        return await _single(duty, board.accounted)
+        try:
+            return await _stand(duty, board)
+        except asyncio.CancelledError:
+            await asyncio.shield(duty.abandon())
+            raise
+
+
+async def _stand(duty: Duty, board: Board) -> Ending:
+    shift = duty.shift
+    if shift.by_hand:
+        return _ending(await duty.execute(shift.due, release=True))
+    if board.job.schedule.is_fast:
+        return await _many(duty)
+    if shift.try_number > 1 or shift.due in board.unfinished:
+        return _ending(await duty.execute(shift.due, release=True))
+    return await _single(duty, board.accounted)
 
 
 async def end(shift: Shift, post: Post) -> None:

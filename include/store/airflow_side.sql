@@ -35,3 +35,22 @@ create or replace trigger dag_follows_pause
     after update of is_active on millrace.job
     for each row when (old.is_active is distinct from new.is_active)
     execute function millrace.dag_follows_pause();
+
+-- A run that ends in Airflow ends its execution, also where nobody is on duty to hear of it: between two tries.
+create or replace function millrace.execution_follows_run() returns trigger language plpgsql as $$
+begin
+    update millrace.execution
+    set status = 'cancelled', reason = 'the run was ended in Airflow', finished_at = now()
+    where job_id = substring(old.dag_id from '^job_([0-9]{1,18})$')::bigint
+      and status = 'retrying' and claimed_by is null and dag_run_id = old.run_id;
+    return null;
+end $$;
+create or replace trigger millrace_execution_follows_run
+    after update of state on public.dag_run
+    for each row when (new.dag_id like 'job\_%' and new.state in ('success', 'failed')
+                       and old.state is distinct from new.state)
+    execute function millrace.execution_follows_run();
+create or replace trigger millrace_execution_follows_deleted_run
+    after delete on public.dag_run
+    for each row when (old.dag_id like 'job\_%')
+    execute function millrace.execution_follows_run();

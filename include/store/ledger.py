@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 # The batches join a few hundred wanted rows to millions: always by index, whatever the statistics of a new day say.
 _PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 
+_RELEASE_SECONDS = 2.0
+
 Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted", "rescheduled"]
 
 
@@ -96,7 +98,7 @@ class Ledger:
         self._renewed_at = float("-inf")
         self._sql = queries("ledger")
         info = conninfo(database_url, via="shift")
-        info = psycopg.conninfo.make_conninfo(
+        self._conninfo = info = psycopg.conninfo.make_conninfo(
             info,
             options=psycopg.conninfo.conninfo_to_dict(info)["options"] + _PLANNER,  # type: ignore[operator]
         )
@@ -118,8 +120,6 @@ class Ledger:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
-        with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._leases.ask(("release", {"owner": self.owner})), 2)
         for batch in (self._boards, self._jobs, self._claims, self._results, self._others, self._leases):
             await batch.close()
 
@@ -156,6 +156,10 @@ class Ledger:
     async def cancel(self, job_id: int, *, claim: int, reason: str) -> None:
         """End what a shift left unfinished, because a person ended its run."""
         await self._others.ask(("cancel", {"job_id": job_id, "claim": claim, "reason": reason}))
+
+    async def abandon(self, job_id: int, *, claim: int) -> None:
+        """Let go of what a shift left unfinished, because another process is to take over."""
+        await self._others.ask(("abandon", {"job_id": job_id, "claim": claim}))
 
     async def _board(self, db: Connection, asks: Sequence[tuple[int, str]]) -> list[Board | None]:
         rows = await self._rows(db, "board", {"job_id": [a[0] for a in asks], "run_id": [a[1] for a in asks]})
@@ -209,6 +213,15 @@ class Ledger:
         self._renewed_at = asked_at
 
     async def _keep_renewing(self) -> None:
-        while True:
-            await asyncio.sleep(self._lease_seconds / 5)
-            await self._renew()
+        try:
+            while True:
+                await asyncio.sleep(self._lease_seconds / 5)
+                await self._renew()
+        finally:  # also when the whole process is told to stop, and cancels every task it has
+            with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
+                await asyncio.wait_for(self._release(), _RELEASE_SECONDS)
+
+    async def _release(self) -> None:
+        self._renewed_at = float("-inf")
+        async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as db:
+            await db.execute(self._sql["release"].encode(), {"owner": self.owner})

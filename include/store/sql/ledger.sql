@@ -34,7 +34,9 @@ with want as (
                 when j.overlap <> 'allow' and (w.busy or exists (
                     select from execution e
                     where e.job_id = w.job_id and e.status in ('running', 'retrying') and e.scheduled_for <> w.due
-                      and e.claim <> w.claim and e.scheduled_for > now() - interval '2 days'))
+                      and e.claim <> w.claim and e.scheduled_for > now() - interval '2 days'
+                      and (e.claimed_by is null or exists (
+                          select from lease l where l.owner = e.claimed_by and l.until > now() - interval '1 minute'))))
                     then case when j.overlap = 'queue' and not w."full" then 'busy' else 'overlap' end
            end as refusal
     from want w left join job j on j.id = w.job_id
@@ -128,6 +130,12 @@ on conflict do nothing;
 -- End what is unfinished of one run, because a person ended the run in Airflow or deleted the job.
 update execution
 set status = 'cancelled', reason = %(reason)s, finished_at = now(), claimed_by = null
+where job_id = %(job_id)s and status in ('running', 'retrying') and claim = %(claim)s;
+
+-- name: abandon
+-- Let go of what is unfinished of one shift, so that whoever takes over need not wait for a lease to run out.
+update execution
+set claimed_by = '00000000-0000-0000-0000-000000000000'
 where job_id = %(job_id)s and status in ('running', 'retrying') and claim = %(claim)s;
 
 -- name: renew
