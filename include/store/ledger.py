@@ -120,6 +120,7 @@ class Ledger:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._release()
         for batch in (self._boards, self._jobs, self._claims, self._results, self._others, self._leases):
             await batch.close()
 
@@ -218,10 +219,14 @@ class Ledger:
                 await asyncio.sleep(self._lease_seconds / 5)
                 await self._renew()
         finally:  # also when the whole process is told to stop, and cancels every task it has
-            with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
-                await asyncio.wait_for(self._release(), _RELEASE_SECONDS)
+            await self._release()
 
     async def _release(self) -> None:
+        """By a connection of its own, for the others may be gone already; if it fails, the lease just runs out."""
         self._renewed_at = float("-inf")
+        with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
+            await asyncio.wait_for(self._release_now(), _RELEASE_SECONDS)
+
+    async def _release_now(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as db:
             await db.execute(self._sql["release"].encode(), {"owner": self.owner})

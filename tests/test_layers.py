@@ -1,0 +1,75 @@
+"""The layers of the code hold: imports point down, are written in full, and Airflow stays at the edge."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# From the bottom up; a package may import those before its own line, and itself.
+LAYERS = (
+    {"errors", "wall_cron"},
+    {"schedule"},
+    {"model"},
+    {"settings"},
+    {"registry"},
+    {"store", "egress"},
+    {"actions"},
+    {"shifts"},
+    {"local"},
+    {"orchestration", "cli"},
+)
+# Same level, but no stranger: a cron expression is part of a schedule, and its errors are ours.
+SIBLINGS = {("wall_cron", "errors")}
+AIRFLOW_ALLOWED = {"orchestration", "api"}
+FILES = sorted(path for path in (ROOT / "include").rglob("*.py"))
+
+
+def imported(path: Path) -> list[tuple[str, int]]:
+    """Modules that a file imports, with their line; relative imports come with a leading dot."""
+    found: list[tuple[str, int]] = []
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(alias.name, node.lineno) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            names = [f"{module}.{alias.name}" for alias in node.names] if module == "include" else [module]
+            found += [(name, node.lineno) for name in names]
+    return found
+
+
+def level(package: str) -> int:
+    return next(number for number, layer in enumerate(LAYERS) if package in layer)
+
+
+def test_every_module_has_its_place() -> None:
+    """A new package under `include/` is given a layer before it is used."""
+    packages = {path.relative_to(ROOT / "include").parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
+    assert packages <= set.union(*LAYERS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_down(path: Path) -> None:
+    """No module imports from its own level or from above, and none imports relatively."""
+    parts = path.relative_to(ROOT / "include").parts
+    package = parts[0].removesuffix(".py")
+    if package == "__init__":
+        return
+    for module, line in imported(path):
+        assert not module.startswith("."), f"{path}:{line}: write the import in full"
+        if module == "airflow" or module.startswith("airflow."):
+            assert package in AIRFLOW_ALLOWED, f"{path}:{line}: only {AIRFLOW_ALLOWED} import Airflow"
+        if not module.startswith("include."):
+            continue
+        other = module.split(".")[1]
+        down = level(other) < level(package) or other == package or (package, other) in SIBLINGS
+        assert down, f"{path}:{line}: {package} imports {other}, which is not below it"
+
+
+def test_doors_hold_no_logic() -> None:
+    """What Airflow loads by path is imports and one expression or class."""
+    for path in [*(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").glob("*.py")]:
+        assert len(path.read_text("utf-8").splitlines()) <= 20, f"{path} is more than a door"
+    assert [path.name for path in (ROOT / "plugins").glob("*.py")] == ["millrace_plugin.py"]
