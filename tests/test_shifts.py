@@ -284,7 +284,7 @@ async def test_a_fast_shift_follows_its_row(database_url: str, db: DictConnectio
 async def test_a_faster_schedule_takes_effect_on_duty(database_url: str, db: DictConnection) -> None:
     """From every 50 s to every second, by SQL: the next call comes within seconds, in the same shift."""
     async with stage(database_url) as (post, server):
-        job_id = add(db, server, every="50 seconds", starts_at=utcnow() - SECOND)
+        job_id = add(db, server, every="50 seconds", starts_at=utcnow() + SECOND)
         shift = asyncio.create_task(stand(post, job_id, utcnow()))
         await until(lambda: len(server.received) == 1)
         db.execute("update job set every = '1 second'")
