@@ -250,10 +250,7 @@ async def test_a_fast_schedule_fires_every_occurrence_of_its_shift(database_url:
     async with stage(database_url) as (post, server):
         start = utcnow().replace(microsecond=0) + 2 * SECOND
         job_id = add(db, server, every="1 second", starts_at=start, ends_at=start + 4 * SECOND)
-        shift = asyncio.create_task(stand(post, job_id, start))
-        await until(lambda: len(executions(db)) == 4 and all(row["finished_at"] for row in executions(db)))
-        db.execute("delete from job")
-        ending = await shift
+        ending = await stand(post, job_id, start)
     assert ending == Ending("success", "4 success")
     rows = executions(db)
     assert [row["scheduled_for"] for row in rows] == [start + number * SECOND for number in range(4)]
@@ -299,10 +296,7 @@ async def test_retries_within_a_shift_keep_to_the_policy(database_url: str, db: 
         start = utcnow().replace(microsecond=0) + 2 * SECOND
         job_id = add(db, server, every="30 seconds", starts_at=start, ends_at=start + SECOND,
                      retries=2, retry_delay="0.1 seconds")  # fmt: skip
-        shift = asyncio.create_task(stand(post, job_id, start))
-        await until(lambda: any(row["status"] == "failed" for row in executions(db)))
-        db.execute("delete from job")
-        ending = await shift
+        ending = await stand(post, job_id, start)
         assert [r.headers["webhook-id"] for r in server.received] == [webhook_id(job_id, start)] * 3
     assert ending == Ending("failed", "1 failed")
     [row] = executions(db)
@@ -392,6 +386,25 @@ async def test_a_new_shift_relieves_the_old_one(database_url: str, db: DictConne
     dues = [row["scheduled_for"] for row in executions(db)]
     assert all(later - earlier == SECOND for earlier, later in zip(dues, dues[1:], strict=False))
     assert {row["status"] for row in executions(db)} == {"success"}
+
+
+async def test_a_shift_works_overtime_until_it_is_relieved(database_url: str, db: DictConnection) -> None:
+    """With no successor at the border (the scheduler is down) the shift goes on; relieved from elsewhere, it ends."""
+    length = timedelta(seconds=60)
+    async with stage(database_url, shift_seconds=60) as (post, server), opened_post(database_url) as elsewhere:
+        now = utcnow()
+        soon = (i for i in range(1000, 9999) if SECOND < shift_end(i, now, length) - now < 2 * SECOND)
+        job_id = add(db, server, id=next(soon), every="1 second")
+        border = shift_end(job_id, now, length)
+        old = asyncio.create_task(stand(post, job_id, now, "old"))
+        await until(lambda: sum(row["scheduled_for"] >= border for row in executions(db)) >= 2)
+        new = asyncio.create_task(stand(elsewhere, job_id, utcnow(), "new"))
+        assert (await old).state == "success"
+        await until(lambda: executions(db)[-1]["dag_run_id"] == "new")
+        db.execute("delete from job")
+        await new
+        ids = [request.headers["webhook-id"] for request in server.received]
+    assert len(ids) == len(set(ids))
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------------------

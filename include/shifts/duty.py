@@ -24,7 +24,7 @@ _FAR = timedelta(days=36_500)
 
 
 class Duty:
-    """What the loops in `shifts/job.py` work with."""
+    """What the loops in `shifts/job.py` work with. `border`: the next shift's begin; `until`: this one's end."""
 
     def __init__(self, shift: Shift, post: Post, job: Job) -> None:
         self.shift = shift
@@ -32,7 +32,8 @@ class Duty:
         self.job = job
         self.bell = Bell()
         self.tally = Tally()
-        self.until: datetime = shift.due + _FAR
+        self.border: datetime = shift.due + _FAR
+        self.until: datetime = self.border
         self.tasks: set[asyncio.Task[None]] = set()
         self._one_waits = False
 
@@ -63,17 +64,21 @@ class Duty:
         claim = await self._claim(due)
         return None if claim is None else await self._carry_out(due, claim, release)
 
-    async def start(self, due: datetime) -> None:
-        """Claim an occurrence now and execute it in the background; by the overlap rule if one is under way."""
+    async def start(self, due: datetime) -> bool:
+        """Claim an occurrence now and execute it in the background; by the overlap rule if one is under way.
+
+        False: there was nothing to do here, for another shift has done it or is at it.
+        """
         if self.tasks and self.job.overlap == "queue" and not self._one_waits:
             self._one_waits = True
             self.spawn(self._after(list(self.tasks), due), due)
-            return
+            return True
         claim = await self._claim(due, busy=bool(self.tasks), full=self._one_waits)
         if claim is not None and claim.verdict == "mine":
             self.spawn(self._carry_out(due, claim, release=False), due)
         elif claim is not None and claim.verdict == "skipped":
             self.tally.count("skipped")
+        return claim is not None and claim.verdict in ("mine", "skipped")
 
     def spawn(self, work: Coroutine[Any, Any, Attempt | None], due: datetime) -> None:
         """Have an execution under way in the background; its outcome is counted, and its failure logged."""

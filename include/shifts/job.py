@@ -93,7 +93,7 @@ async def _late(duty: Duty, accounted: datetime | None) -> Ending:
 
 
 async def _many(duty: Duty) -> Ending:
-    """Every occurrence from the shift's first to its end, each on its instant."""
+    """Every occurrence from the shift's first until the next shift begins, each on its instant."""
     shift, post = duty.shift, duty.post
     while await duty.bell.sleep_until(shift.due - _CLAIM_AHEAD * 5):  # until then the shift before is on duty
         if not await duty.reload():
@@ -102,10 +102,12 @@ async def _many(duty: Duty) -> Ending:
     if board is None:
         return _DELETED
     duty.job = board.job
-    duty.until = shift_end(shift.row_id, shift.due, timedelta(seconds=post.settings.shift_seconds))
+    length = timedelta(seconds=post.settings.shift_seconds)
+    duty.border = shift_end(shift.row_id, shift.due, length)
+    duty.until = duty.border + length  # overtime: until relieved, for the scheduler may be down
     for occurrence in board.unfinished:
         duty.spawn(duty.execute(occurrence), occurrence)
-    if utcnow() < duty.until:
+    if utcnow() < duty.border:
         handed_over = post.relieve_others(duty)
         await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
     await duty.idle()
@@ -119,27 +121,28 @@ async def _fire(duty: Duty, position: datetime) -> None:
         position = max(position, duty.job.schedule_changed_at)
         if settle and duty.active:
             position = await _settle(duty, position)
-        settle = False
-        due = duty.job.schedule.next_after(position) if duty.active else None
+        due = duty.job.schedule.next_after(position)
+        if due is None or due >= duty.until:
+            return
         was_active = duty.active
         if await _rung_before(duty, due):
             if not await duty.reload():
                 return
-        elif due is not None and due < duty.until and utcnow() - due <= _SLIP:
-            await duty.start(due)
-            position = due
-            continue
-        elif utcnow() >= duty.until:
+        elif utcnow() >= (duty.until if duty.active else duty.border):
             return
-        settle = duty.active and (not was_active or (due is not None and utcnow() - due > _SLIP))
+        elif was_active and utcnow() - due <= _SLIP:
+            if not await duty.start(due) and due >= duty.border:
+                return  # another process is on duty
+            position = due
+        settle = duty.active and (not was_active or utcnow() - due > _SLIP)
 
 
-async def _rung_before(duty: Duty, due: datetime | None) -> bool:
-    """Sleep until `due` is to be claimed, or the shift or a pause ends; True, early, if the row changed."""
-    if due is None:
-        paused_until = duty.job.paused_until if duty.job.is_active else None
-        return await duty.bell.sleep_until(min(paused_until or duty.until, duty.until))
-    instant = min(due + duty.job.schedule.delay(due), duty.until)
+async def _rung_before(duty: Duty, due: datetime) -> bool:
+    """Sleep until `due` is to be claimed, or a pause or the paused shift ends; True, early, if the row changed."""
+    if not duty.active:
+        resumes_at = duty.job.paused_until if duty.job.is_active else None
+        return await duty.bell.sleep_until(min(resumes_at or duty.border, duty.border))
+    instant = due + duty.job.schedule.delay(due)
     if await duty.bell.sleep_until(instant - _CLAIM_AHEAD):
         return True
     # What is still under way might end in time: the overlap is judged at the instant and not before.
