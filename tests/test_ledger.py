@@ -258,7 +258,9 @@ async def test_a_restarted_connection_loses_nothing(database_url: str, db: DictC
         for burst in range(5):
             tasks = [asyncio.create_task(execute(burst * 40 + number)) for number in range(40)]
             await asyncio.sleep(0.01)
-            db.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace-shift'")
+            db.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace-shift'"
+            )
             assert all(await asyncio.gather(*tasks))
     row = one(db, "select count(*) as rows, bool_and(status = 'success') as good, max(attempt) as most from execution")
     assert row == {"rows": 200, "good": True, "most": 1}

@@ -274,7 +274,7 @@ def test_a_naive_instant_is_refused() -> None:
     """An instant without a zone is an error, never a guess at the zone of this machine."""
     for schedule in (plan(cron="0 9 * * *"), plan(every=HOUR), plan(run_at=at("2026-05-01"))):
         with pytest.raises(TypeError):
-            schedule.next_after(datetime(2026, 1, 1))  # noqa: DTZ001 - the point of this test
+            schedule.next_after(datetime(2026, 1, 1))
 
 
 # --- Every ------------------------------------------------------------------------------------------------------------

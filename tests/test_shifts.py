@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -384,7 +385,7 @@ async def test_a_new_shift_relieves_the_old_one(database_url: str, db: DictConne
         db.execute("delete from job")
         await new
     dues = [row["scheduled_for"] for row in executions(db)]
-    assert all(later - earlier == SECOND for earlier, later in zip(dues, dues[1:], strict=False))
+    assert all(later - earlier == SECOND for earlier, later in pairwise(dues))
     assert {row["status"] for row in executions(db)} == {"success"}
 
 

@@ -83,7 +83,9 @@ def test_a_bad_row_is_refused_by_the_database(db: DictConnection, columns: dict[
         add_job(db, **columns)
 
 
-@pytest.mark.parametrize("cron", ["*/5 * * * *", "15 0 9 * * mon-fri", "@daily", "0 0 L * *", "0 9 * * mon#1", " 1 2 3 4 5"])
+@pytest.mark.parametrize(
+    "cron", ["*/5 * * * *", "15 0 9 * * mon-fri", "@daily", "0 0 L * *", "0 9 * * mon#1", " 1 2 3 4 5"]
+)
 def test_good_cron_expressions_are_let_in(db: DictConnection, cron: str) -> None:
     """The coarse check of the database refuses nothing that is meant to work."""
     add_job(db, cron=cron)
@@ -173,7 +175,9 @@ def test_an_execution_is_final_if_and_only_if_it_is_finished(db: DictConnection)
     """A success without an end, or a running one with an end, cannot be stored."""
     for values in ("'success', null", "'running', now()"):
         with pytest.raises(psycopg.errors.CheckViolation, match="final_rows_are_finished"):
-            db.execute(f"insert into execution (job_id, scheduled_for, status, finished_at) values (1, now(), {values})")
+            db.execute(
+                f"insert into execution (job_id, scheduled_for, status, finished_at) values (1, now(), {values})"
+            )
 
 
 @pytest.mark.parametrize("file", ["ledger", "shards"])

@@ -18,11 +18,12 @@ from typing import Any
 import psycopg
 from airflow.dag_processing.bundles.base import BaseDagBundle
 
-# Imported here so that the processes which Airflow forks to parse our files find it loaded.
-import include.orchestration.factory  # noqa: F401
 from include import registry
-from include.errors import ConfigError, MillraceError
+from include.errors import MillraceError
 from include.model import Job
+
+# Imported at the top also so that the processes which Airflow forks to parse our files find it loaded.
+from include.orchestration.factory import explain
 from include.settings import settings
 from include.store import shards
 from include.store.db import DictConnection, connect
@@ -71,12 +72,13 @@ class RowBundle(BaseDagBundle):
         """Set by Airflow from its settings, which are for bundles that cannot tell when they changed."""
 
     def initialize(self) -> None:
-        """Write the file of every shard that has rows. Workers do this too, so it needs no memory of what changed."""
+        """Write the file of every shard that has rows. Workers do so for each task: what is there stays untouched."""
         self.path.mkdir(parents=True, exist_ok=True)
         with connect(settings().database_url, via="bundle") as db:
             self._seen = shards.snapshot(db)
             for number in shards.job_shards(db):
-                self._write(number)
+                if not self._file(number).exists():
+                    self._write(number)
         super().initialize()
 
     def refresh(self) -> None:
@@ -98,7 +100,7 @@ class RowBundle(BaseDagBundle):
         if not self._vetted:  # this release may know kinds that the one before did not, or know them differently
             self._vet(db, shards.all_jobs(db))
             self._vetted = True
-        self._seen, changes = shards.changed_since(db, self._seen)
+        seen, changes = shards.changed_since(db, self._seen)
         jobs = [change for change in changes if change.table_name == "job"]
         mended = self._vet(db, shards.jobs_by_id(db, [change.row_id for change in jobs])) if jobs else set()
         for change in jobs:
@@ -106,6 +108,7 @@ class RowBundle(BaseDagBundle):
                 number = change.row_id // shards.SHARD_SIZE
                 self._unbuilt[number] = change.transaction
                 self._touched_at.pop(number, None)
+        self._seen = seen  # not before: if the connection is lost on the way here, these changes are looked at again
         if self._unbuilt:
             still = shards.unbuilt(db, "job", self._unbuilt)
             self._unbuilt = {number: xid for number, xid in self._unbuilt.items() if number in still}
@@ -119,15 +122,15 @@ class RowBundle(BaseDagBundle):
             try:
                 registry.vet(job)
                 error = None
-            except ConfigError as wrong:
-                error = str(wrong)
+            except Exception as wrong:  # a kind that cannot be imported, say: its rows' error, not the processor's end
+                error = explain(wrong)
             if error != job.error:
                 shards.set_error(db, job.id, error)
                 news.add(job.id)
         return news
 
     def _write(self, number: int) -> None:
-        file = self.path / f"job_{number:05d}.py"
+        file = self._file(number)
         if file.exists():
             os.utime(file)
             return
@@ -136,6 +139,9 @@ class RowBundle(BaseDagBundle):
         partial = file.with_suffix(".partial")
         partial.write_text(text, "utf-8")
         partial.rename(file)
+
+    def _file(self, number: int) -> Path:
+        return self.path / f"job_{number:05d}.py"
 
     def _connection(self) -> DictConnection:
         if self._db is None or self._db.closed:

@@ -38,7 +38,7 @@ def job_dags(number: int) -> dict[str, DAG]:
                 dags[job.dag_id] = build(job)
             except Exception as error:  # the row is at fault, or we are; either way its neighbours go on
                 log.exception("job %s (%s) has no DAG", job.id, job.name)
-                shards.set_error(db, job.id, _words(error))
+                shards.set_error(db, job.id, explain(error))
         if wanted is None:
             shards.note_build(db, "job", number, seen)
     return dags
@@ -71,5 +71,6 @@ def build(job: Job) -> DAG:
     return dag
 
 
-def _words(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """What a row says about the error that kept it from having a DAG."""
     return str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"

@@ -12,7 +12,6 @@ handler needs to know travels there, under `CONTROL`.
 from __future__ import annotations
 
 import logging
-from datetime import timedelta
 from typing import Any
 
 from airflow.triggers.base import BaseTaskEndEvent, TaskFailedEvent, TaskSkippedEvent, TaskSuccessEvent, TriggerEvent
@@ -27,14 +26,16 @@ _PREFIX = "include.orchestration."
 
 def end_event(ending: Ending) -> TriggerEvent:
     """The event that ends the task as the shift ended."""
+    # What PostgreSQL cannot store in JSON is replaced: an error while the event is handled would end the triggerer.
+    line = ending.line.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
     if ending.state == "success":
-        return TaskSuccessEvent(xcoms={"return_value": ending.line})
+        return TaskSuccessEvent(xcoms={"return_value": line})
     if ending.state == "skipped":
-        return TaskSkippedEvent(xcoms={"return_value": ending.line})
+        return TaskSkippedEvent(xcoms={"return_value": line})
     return TaskFailedEvent(
         xcoms={
             CONTROL: {"retry": ending.state == "retry", "after_seconds": ending.after_seconds},
-            "return_value": ending.line,
+            "return_value": line,
         }
     )
 
@@ -65,10 +66,14 @@ def _may_retry(task_instance: Any, session: Any) -> bool:
     """As Airflow decides it: the task as serialized says how many tries there are."""
     from airflow.models.dagbag import DBDagBag
 
-    dag = DBDagBag().get_dag_for_run(dag_run=task_instance.dag_run, session=session)
-    if dag is None:
+    try:
+        dag = DBDagBag().get_dag_for_run(dag_run=task_instance.dag_run, session=session)
+        if dag is None:
+            return False
+        task_instance.task = dag.get_task(task_instance.task_id)
+    except Exception:  # whatever leaves this handler ends the triggerer
+        log.exception("cannot read the DAG of %s; it fails without a retry", task_instance)
         return False
-    task_instance.task = dag.get_task(task_instance.task_id)
     return bool(task_instance.is_eligible_to_retry())
 
 
@@ -78,8 +83,7 @@ def _try_again(task_instance: Any, after_seconds: float | None, session: Any) ->
     _stop(task_instance)
     task_instance.prepare_db_for_next_try(session)
     task_instance.state = TaskInstanceState.UP_FOR_RETRY
-    if after_seconds is not None:
-        task_instance.retry_delay_override = timedelta(seconds=after_seconds)
+    task_instance.retry_delay_override = after_seconds  # None: the delay of the task; not that of an earlier failure
     session.flush()
 
 

@@ -1,0 +1,78 @@
+"""A whole system for one measurement: its own home, ports and database, without the demo, and gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from include.errors import MillraceError
+from include.local import system
+from include.local.account import elsewhere
+from include.local.home import Home
+from include.local.ports import free_port
+from include.local.run import Run, Wishes
+
+Say = Callable[[str], None]
+
+# What the caller's shell holds for another system must not leak into this one.
+_FOREIGN = ("MILLRACE_", "AIRFLOW_", "DATABASE_URL")
+_LOOPBACK = "127.0.0.0/8"
+
+
+class Stack:
+    """A system that is up. It ends with us, even if we are killed."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    @property
+    def run(self) -> Run:
+        """What is known of it now: a component that was restarted has another pid."""
+        run = system.running(self._home)
+        if run is None:
+            raise MillraceError(f"the system under test has ended ({self._home.log('supervisor')})")
+        return run
+
+    @property
+    def database_url(self) -> str:
+        return self.run.database_url
+
+
+@contextmanager
+def started(folder: Path, say: Say, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A system whose state is in `folder`, with `environment` on top of its settings; down again at the end."""
+    folder.mkdir(parents=True)
+    home = Home(folder)
+    settings = {"MILLRACE_EGRESS_ALLOW": _LOOPBACK, **(environment or {})}
+    try:
+        with _environment(settings):
+            say("starting a system of its own")
+            system.start(home, Wishes(free_port(), demo=False), stay=False, say=lambda step: say(f"  {step}"))
+        yield Stack(home)
+    finally:
+        system.stop(home)
+
+
+def remove(folder: Path, homes: list[Path]) -> None:
+    """Remove what the systems in `homes` have left in `folder`, and what the database of root's put elsewhere."""
+    for home in homes:
+        shutil.rmtree(elsewhere(Home(home).postgres), ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with these settings, and with none that were meant for another system."""
+    before = dict(os.environ)
+    for name in before:
+        if name.startswith(_FOREIGN):
+            del os.environ[name]
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,80 @@
+"""What a running system uses, seen from outside: the memory and the processor time of its process tree."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
+
+from include.local.run import Run
+
+_SUPERVISOR = "supervisor"
+_POSTGRES = "postgres"
+
+
+@dataclass(frozen=True, slots=True)
+class CpuTime:
+    """Processor seconds so far by component, and when that was."""
+
+    at: float
+    seconds: Mapping[str, float]
+
+
+def cpu_time(run: Run) -> CpuTime:
+    """What every component has used so far, children that have ended included."""
+    seconds: Counter[str] = Counter()
+    for component, process in _processes(run):
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds[component] += times.user + times.system + times.children_user + times.children_system
+    return CpuTime(time.monotonic(), seconds)
+
+
+def cores(before: CpuTime, after: CpuTime) -> dict[str, float]:
+    """How many cores each component kept busy between the two, the busiest first."""
+    elapsed = after.at - before.at
+    used = {
+        name: round(max(spent - before.seconds.get(name, 0.0), 0.0) / elapsed, 3)
+        for name, spent in after.seconds.items()
+    }
+    return dict(sorted(used.items(), key=lambda item: -item[1]))
+
+
+def memory_mib(run: Run) -> float | None:
+    """The memory of the whole system, with what processes share counted once (PSS); None where it cannot be told."""
+    total = 0
+    for _, process in _processes(run):
+        try:
+            total += _proportional_kib(process.pid)
+        except ProcessLookupError:
+            continue  # it has just ended
+        except OSError:
+            return None
+    return total / 1024
+
+
+def _proportional_kib(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except FileNotFoundError:
+        if Path("/proc/self/smaps_rollup").exists():
+            raise ProcessLookupError from None
+        raise
+    return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _processes(run: Run) -> Iterator[tuple[str, psutil.Process]]:
+    """Every process of the system with the component it belongs to; all descend from the supervisor."""
+    names = {component.identity.pid: name for name, component in run.components.items()}
+    supervisor = psutil.Process(run.supervisor.pid)
+    yield _SUPERVISOR, supervisor
+    for head in supervisor.children():
+        with suppress(psutil.Error):
+            name = names.get(head.pid) or (_POSTGRES if head.name() == "postgres" else _SUPERVISOR)
+            for process in (head, *head.children(recursive=True)):
+                yield name, process

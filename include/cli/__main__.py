@@ -1,0 +1,64 @@
+"""`./millrace COMMAND`: the commands, put together. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+
+import typer
+
+from include.cli import system
+from include.errors import MillraceError
+
+# Groups of commands with a module of their own, which is imported only if one of them is called.
+_GROUPS = {"jobs": "Add, list, show, edit, pause, resume, run and remove jobs."}
+
+
+def main() -> None:
+    """Run one command. What went wrong is one line on stderr; exit code 1, for wrong usage 2, after Ctrl-C 130."""
+    try:
+        _application(sys.argv[1] if len(sys.argv) > 1 else "")(prog_name="./millrace")
+    except (MillraceError, OSError) as error:
+        sys.stdout.flush()
+        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _application(command: str) -> typer.Typer:
+    app = typer.Typer(
+        help="Jobs, connectors and workflows as rows in PostgreSQL, run by Apache Airflow.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    system.add_to(app)
+    for name, summary in _GROUPS.items():
+        if find_spec(f"include.cli.{name}") is not None:
+            group = import_module(f"include.cli.{name}").app if command == name else typer.Typer()
+            app.add_typer(group, name=name, help=summary)
+    _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
+    _pass_on(app, "test", ["-m", "pytest"], "Run the tests, with the arguments of pytest.")
+    _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.")
+    return app
+
+
+def _pass_on(app: typer.Typer, name: str, python: list[str], summary: str) -> None:
+    """Add a command that becomes another program of the project, which gets all arguments."""
+
+    @app.command(
+        name,
+        help=summary,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def become(context: typer.Context) -> None:
+        os.execv(sys.executable, [sys.executable, *python, *context.args])  # noqa: S606 - ourselves again
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""Jobs and executions as they are shown: documents for scripts, cells for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from typing import Any
+
+from include.cli.output import Cell, status_cell
+from include.cli.times import spell_duration, spell_instant
+from include.errors import ConfigError
+from include.model import Job
+from include.store.jobs import Row
+from include.store.rows import job_from_row
+
+_TICK = timedelta(microseconds=1)
+# How the row is kept in order is nobody's business but the machinery's.
+_INTERNAL = (
+    "schedule_revision",
+    "schedule_changed_at",
+    "last_scheduled_for",
+    "last_status",
+    "last_reason",
+    "last_error",
+)
+
+LIST_HEADERS = ("id", "name", "kind", "owner", "schedule", "state", "last", "when (UTC)", "next (UTC)")
+EXECUTION_HEADERS = (
+    "scheduled for (UTC)",
+    "status",
+    "reason",
+    "attempt",
+    "started (UTC)",
+    "late ms",
+    "duration",
+    "code",
+    "error",
+)
+
+
+def fires_after(job: Job, now: datetime) -> Iterator[datetime]:
+    """The occurrences to come, by the schedule and `paused_until`; whether the job is active is not asked."""
+    try:
+        job.schedule.validate()
+    except ConfigError:
+        return
+    instant = now if job.paused_until is None else max(now, job.paused_until - _TICK)
+    while (found := job.schedule.next_after(instant)) is not None:
+        yield found
+        instant = found
+
+
+def next_fires(job: Job, now: datetime, count: int) -> list[datetime]:
+    """The occurrences at which the job as it stands will fire; none while it is paused without an end."""
+    return list(islice(fires_after(job, now), count)) if job.is_active else []
+
+
+def state(row: Row, now: datetime) -> str:
+    if row["error"] is not None:
+        return "ERROR"
+    if not row["is_active"]:
+        return "paused"
+    if row["paused_until"] is not None and row["paused_until"] > now:
+        return f"paused until {spell_instant(row['paused_until'])}"
+    return "active"
+
+
+def job_document(row: Row, now: datetime) -> dict[str, Any]:
+    """Every column of a job, and what follows from them."""
+    job = job_from_row(row)
+    columns = {name: value for name, value in row.items() if name not in _INTERNAL}
+    return {**columns, "dag_id": job.dag_id, "schedule": _describe(job), "state": state(row, now).partition(" ")[0]}
+
+
+def listed_document(row: Row, now: datetime) -> dict[str, Any]:
+    """A job of a list: `last` is its newest execution, `next` when it fires next; null where there is none."""
+    names = ("scheduled_for", "status", "reason", "error")
+    last = None if row["last_status"] is None else {name: row[f"last_{name}"] for name in names}
+    fires = next_fires(job_from_row(row), now, 1)
+    return {**job_document(row, now), "last": last, "next": fires[0] if fires else None}
+
+
+def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
+    job = job_from_row(row)
+    fires = next_fires(job, now, 1)
+    return [
+        str(job.id),
+        job.name,
+        job.kind,
+        job.owner,
+        _describe(job),
+        status_cell(state(row, now)),
+        status_cell(row["last_status"] or ""),
+        spell_instant(row["last_scheduled_for"]),
+        spell_instant(fires[0] if fires else None),
+    ]
+
+
+def execution_document(row: Row) -> dict[str, Any]:
+    """An execution with all its attempts; `lateness` is that of its first attempt."""
+    return {**row, "lateness": _lateness(row), "duration": _duration(row), "code": _code(row)}
+
+
+def execution_cells(row: Row) -> list[Cell | str]:
+    late, duration, code = _lateness(row), _duration(row), _code(row)
+    return [
+        spell_instant(row["scheduled_for"]),
+        status_cell(row["status"]),
+        row["reason"] or "",
+        str(row["attempt"]),
+        spell_instant(row["started_at"]),
+        "" if late is None else f"{late.total_seconds() * 1000:.0f}",
+        "" if duration is None else spell_duration(_rounded(duration)),
+        "" if code is None else str(code),
+        Cell(_error(row), "red"),
+    ]
+
+
+def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
+    """A job's columns for people, in an order that tells a story."""
+    job = job_from_row(row)
+    window = [f"from {spell_instant(row['starts_at'])} UTC"] if row["starts_at"] else []
+    window += [f"before {spell_instant(row['ends_at'])} UTC"] if row["ends_at"] else []
+    retry = f"{job.retries}, after {spell_duration(job.retry_delay)}, each wait {job.retry_backoff:g} times as long"
+    lines: list[tuple[str, Cell | str]] = [
+        ("id", f"{job.id} (DAG {job.dag_id})"),
+        ("name", job.name),
+        ("kind", job.kind),
+        ("owner", job.owner),
+        ("state", status_cell(state(row, now))),
+        ("schedule", _describe(job)),
+        ("time zone", job.schedule.timezone),
+        ("window", " ".join(window) or "always"),
+        ("jitter", spell_duration(job.schedule.jitter)),
+        ("overlap", job.overlap),
+        ("misfire", f"{job.misfire}, at most {spell_duration(job.max_lateness)} late"),
+        ("retries", retry),
+        ("timeout", spell_duration(job.timeout)),
+        ("delivery", job.delivery),
+        ("created", f"{spell_instant(row['created_at'])} UTC"),
+        ("updated", f"{spell_instant(row['updated_at'])} UTC, revision {job.revision}"),
+    ]
+    return [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
+
+
+def _describe(job: Job) -> str:
+    return job.schedule.describe()
+
+
+def _lateness(row: Row) -> timedelta | None:
+    # A claim is made shortly before the instant; the start of an attempt is known once it has ended.
+    if row["started_at"] is None or not row["attempts"]:
+        return None
+    late: timedelta = row["started_at"] - row["scheduled_for"]
+    return late
+
+
+def _duration(row: Row) -> timedelta | None:
+    if row["started_at"] is None or row["finished_at"] is None:
+        return None
+    length: timedelta = row["finished_at"] - row["started_at"]
+    return length
+
+
+def _code(row: Row) -> int | None:
+    code: int | None = row["attempts"][-1].get("code") if row["attempts"] else None
+    return code
+
+
+def _error(row: Row) -> str:
+    return row["error"] or (row["attempts"][-1].get("error", "") if row["attempts"] else "")
+
+
+def _rounded(length: timedelta) -> timedelta:
+    """To the millisecond, and above a minute to the second."""
+    unit = timedelta(seconds=1) if length >= timedelta(minutes=1) else timedelta(milliseconds=1)
+    return round(length / unit) * unit
+
+
+def utcnow() -> datetime:
+    return datetime.now(timezone.utc)

@@ -1,0 +1,102 @@
+"""The commands for the system as a whole: up, status, logs, down."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from include.errors import MillraceError
+
+_UNHEALTHY = 1
+
+
+def add_to(app: typer.Typer) -> None:
+    for command in (up, status, logs, down):
+        app.command()(command)
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when all is healthy; stay up.")] = False,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The UI's port; default: 8080, or the next free one.")
+    ] = None,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="No demo rows, no echo server.")] = False,
+) -> None:
+    """Start everything, and show what is executed until Ctrl-C, which ends it all."""
+    from include.local import system
+    from include.local.home import Home
+    from include.local.run import Wishes
+
+    home = Home.from_environment()
+    started = system.start(home, Wishes(port, demo=not no_demo), stay=detach, say=_say)
+    if not started.fresh:
+        _say("already running")
+    print(f"\n  {started.run.url}   user: {started.run.user}   password: {started.run.password}\n", flush=True)
+    if detach:
+        return
+    try:
+        _watch(started.run.database_url, lambda: system.running(home) is not None)
+        raise MillraceError(f"the system has ended ({home.log('supervisor')})")
+    finally:
+        if started.fresh:
+            _say("stopping")
+            system.stop(home)
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False) -> None:
+    """Show where the system is and how each component does; exit code 1 if it does not run."""
+    from include.local import system
+    from include.local.home import Home
+
+    facts = system.status(Home.from_environment())
+    if facts is None:
+        print("null" if as_json else "not running")
+        raise typer.Exit(_UNHEALTHY)
+    if as_json:
+        print(json.dumps(facts, indent=2))
+        return
+    print(f"{facts['url']}   user: {facts['user']}   password: {facts['password']}")
+    print(facts["database_url"])
+    for name, component in facts["components"].items():
+        again = f", restarted {component['restarts']}x" if component["restarts"] else ""
+        print(f"  {name:<14} {component['state']:<10} pid {component['pid']}, since {component['started_at']}{again}")
+
+
+def logs(
+    component: Annotated[str | None, typer.Argument(help="One component; default: all.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+) -> None:
+    """Show the components' logs."""
+    from include.cli.logs import log_files, show
+    from include.local.home import Home
+
+    show(log_files(Home.from_environment(), component), lines, follow)
+
+
+def down() -> None:
+    """Stop everything."""
+    from include.local import system
+    from include.local.home import Home
+
+    print("stopped" if system.stop(Home.from_environment()) else "not running")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _watch(database_url: str, is_up: Callable[[], bool]) -> None:
+    """Return when the system has ended. People see a table; a file or a pipe would only fill up with it."""
+    if sys.stdout.isatty():
+        from include.cli.live import show_executions
+
+        show_executions(database_url, is_up)
+        return
+    while is_up():
+        time.sleep(1)

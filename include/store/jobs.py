@@ -1,0 +1,166 @@
+"""Jobs as people handle them: find, list, add, change, remove, and look up what became of them.
+
+Rows are dicts here and not `Job`s: people see every column, and a row that makes no sense is shown as well.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from include.errors import ConfigError
+from include.store.db import DictConnection, queries
+
+Row = dict[str, Any]
+
+# What a new job has where nothing else is said: the defaults of the table, known here so that a job can be judged as a
+# whole before there is a row.
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "owner": "admin",
+        "payload": {},
+        "cron": None,
+        "every": None,
+        "run_at": None,
+        "timezone": "UTC",
+        "starts_at": None,
+        "ends_at": None,
+        "jitter": timedelta(0),
+        "overlap": "skip",
+        "misfire": "latest",
+        "max_lateness": timedelta(hours=1),
+        "retries": 3,
+        "retry_delay": timedelta(seconds=2),
+        "retry_backoff": 2.0,
+        "timeout": timedelta(seconds=30),
+        "delivery": "at_least_once",
+        "is_active": True,
+        "paused_until": None,
+    }
+)
+
+_SQL = {name: text.encode() for name, text in queries("jobs").items()}
+_LARGEST_ID = 2**63 - 1
+
+
+@contextmanager
+def changing(db: DictConnection) -> Iterator[None]:
+    """All changes made inside happen, or none; what the database refuses is a `ConfigError` in its words."""
+    try:
+        with db.transaction():
+            yield
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        raise ConfigError(_refusal(db, error)) from error
+
+
+def find(db: DictConnection, name_or_id: str) -> Row:
+    """The job of that id (all digits) or name; `ConfigError` names the ones that were probably meant."""
+    found = _by_id(db, int(name_or_id)) if is_id(name_or_id) else _by_name(db, name_or_id)
+    if found is not None:
+        return found
+    if is_id(name_or_id):
+        raise ConfigError(f"there is no job with id {name_or_id}; `./millrace jobs list` shows those there are")
+    names = [str(row["name"]) for row in db.execute(_SQL["job_names"])]
+    close = difflib.get_close_matches(name_or_id, names, n=3)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`./millrace jobs list` shows those there are"
+    raise ConfigError(f"there is no job named {name_or_id!r}; {hint}")
+
+
+def is_id(name_or_id: str) -> bool:
+    """Whether people mean an id: all digits."""
+    return name_or_id.isascii() and name_or_id.isdigit()
+
+
+def page(
+    db: DictConnection,
+    *,
+    kind: str | None = None,
+    owner: str | None = None,
+    paused: bool | None = None,
+    failing: bool = False,
+    after: int = -1,
+    limit: int | None = None,
+) -> list[Row]:
+    """Jobs whose id is greater than `after`, each with its newest execution as `last_…`; None: no limit."""
+    wanted = {"kind": kind, "owner": owner, "paused": paused, "failing": failing, "after": after, "limit": limit}
+    return db.execute(_SQL["list_jobs"], wanted).fetchall()
+
+
+def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
+    """Add a job; columns that are not given have their default. Call it inside `changing`."""
+    return _one(db, "insert_job", {"columns": _document({**DEFAULTS, **columns})})
+
+
+def change(db: DictConnection, job_id: int, changes: Mapping[str, Any]) -> Row:
+    """Set the columns that are given and no other. Call it inside `changing`."""
+    return _one(db, "change_job", {"id": job_id, "changes": _document(changes)})
+
+
+def remove(db: DictConnection, ids: Sequence[int]) -> list[Row]:
+    """Delete jobs, and return the id and the name of those that were there."""
+    return db.execute(_SQL["remove_jobs"], {"ids": list(ids)}).fetchall()
+
+
+def execution(db: DictConnection, job_id: int, scheduled_for: datetime) -> Row | None:
+    """What became of one occurrence so far; None if nobody has begun."""
+    return db.execute(_SQL["execution"], {"job_id": job_id, "scheduled_for": scheduled_for}).fetchone()
+
+
+def executions(
+    db: DictConnection, job_id: int, *, status: str | None = None, since: datetime | None = None, limit: int
+) -> list[Row]:
+    """The newest executions of a job, whether or not the job still exists."""
+    wanted = {"job_id": job_id, "status": status, "since": since, "limit": limit}
+    return db.execute(_SQL["executions_of_job"], wanted).fetchall()
+
+
+def executions_of_all(db: DictConnection, *, status: str | None, since: datetime, limit: int) -> list[Row]:
+    """The newest executions of the jobs there are, each with its job's name as `job`."""
+    return db.execute(_SQL["executions_of_all"], {"status": status, "since": since, "limit": limit}).fetchall()
+
+
+def _by_id(db: DictConnection, job_id: int) -> Row | None:
+    return db.execute(_SQL["job_by_id"], {"id": job_id}).fetchone() if job_id <= _LARGEST_ID else None
+
+
+def _by_name(db: DictConnection, name: str) -> Row | None:
+    return db.execute(_SQL["job_by_name"], {"name": name}).fetchone()
+
+
+def _one(db: DictConnection, statement: str, parameters: Mapping[str, Any]) -> Row:
+    row = db.execute(_SQL[statement], parameters).fetchone()
+    if row is None:
+        raise ConfigError(f"job {parameters.get('id')} is gone: somebody deleted it just now")
+    return row
+
+
+def _document(columns: Mapping[str, Any]) -> Jsonb:
+    return Jsonb(dict(columns), dumps=partial(json.dumps, default=_spell))
+
+
+def _spell(value: object) -> str:
+    """A value as PostgreSQL reads it."""
+    if isinstance(value, timedelta):
+        return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a row")
+
+
+def _refusal(db: DictConnection, error: psycopg.Error) -> str:
+    message = error.diag.message_primary or str(error)
+    if error.diag.constraint_name == "job_name_key":
+        return "a job with this name exists already; choose another name, or `./millrace jobs edit` that one"
+    if error.diag.constraint_name is not None:
+        rule = db.execute(_SQL["constraint_rule"], {"name": error.diag.constraint_name}).fetchone()
+        message += f", which says {rule['rule']}" if rule is not None else ""
+    return f"{message}; {error.diag.message_hint}" if error.diag.message_hint else message

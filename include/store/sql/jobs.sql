@@ -1,0 +1,97 @@
+-- Jobs and what became of them, as people ask about them (include/cli/jobs*.py).
+
+-- name: job_by_id
+-- One job.
+select * from job where id = %(id)s;
+
+-- name: job_by_name
+-- One job; names are unique.
+select * from job where name = %(name)s;
+
+-- name: job_names
+-- Every name, to find the one that was meant.
+select name from job order by name;
+
+-- name: list_jobs
+-- A page of jobs in the order of their ids, each with its newest execution. That one is looked up per job that is
+-- listed, so the cost does not grow with the ledger; only `failing` has to look at every job.
+select j.*, last.scheduled_for as last_scheduled_for, last.status as last_status, last.reason as last_reason,
+       last.error as last_error
+from job j
+left join lateral (
+    select e.scheduled_for, e.status, e.reason, e.error from execution e
+    where e.job_id = j.id
+    order by e.scheduled_for desc limit 1) last on true
+where j.id > %(after)s
+  and (%(kind)s::text is null or j.kind = %(kind)s)
+  and (%(owner)s::text is null or j.owner = %(owner)s)
+  and (%(paused)s::bool is null or (not j.is_active or coalesce(j.paused_until > now(), false)) = %(paused)s)
+  and (not %(failing)s::bool or j.error is not null or coalesce(last.status in ('failed', 'retrying'), false))
+order by j.id
+limit %(limit)s;
+
+-- name: insert_job
+-- A new job, from a document with every column that a person may set.
+insert into job (name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
+                 max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until)
+select name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
+       max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until
+from jsonb_populate_record(null::job, %(columns)s::jsonb)
+returning *;
+
+-- name: change_job
+-- Set the columns that are in the document and leave the others as they are at this moment.
+update job
+set (name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
+     max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until) =
+    (select n.name, n.owner, n.kind, n.payload, n.cron, n.every, n.run_at, n.timezone, n.starts_at, n.ends_at, n.jitter,
+            n.overlap, n.misfire, n.max_lateness, n.retries, n.retry_delay, n.retry_backoff, n.timeout, n.delivery,
+            n.is_active, n.paused_until
+     from jsonb_populate_record(job, %(changes)s::jsonb) as n)
+where id = %(id)s
+returning *;
+
+-- name: remove_jobs
+-- Delete jobs; the ledger keeps what became of them.
+delete from job where id = any(%(ids)s::bigint[]) returning id, name;
+
+-- name: constraint_rule
+-- What a constraint of the job table says, for a message.
+select pg_get_constraintdef(oid) as rule from pg_constraint where conrelid = 'job'::regclass and conname = %(name)s;
+
+-- name: execution
+-- One execution.
+select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,
+       dag_run_id, try_number, config_revision
+from execution where job_id = %(job_id)s and scheduled_for = %(scheduled_for)s;
+
+-- name: executions_of_job
+-- The newest executions of one job, which may have been deleted.
+select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,
+       dag_run_id, try_number, config_revision
+from execution
+where job_id = %(job_id)s and scheduled_for > coalesce(%(since)s::timestamptz, '-infinity')
+  and (%(status)s::text is null or status = %(status)s)
+order by scheduled_for desc
+limit %(limit)s;
+
+-- name: executions_of_all
+-- The newest executions of all jobs. The ledger is indexed by job, so each job is asked for its newest, by index and in
+-- the days that matter only, and the newest of those are kept.
+with newest as materialized (
+    select e.job_id, e.scheduled_for
+    from job j
+    cross join lateral (
+        select e.job_id, e.scheduled_for from execution e
+        where e.job_id = j.id and e.scheduled_for > %(since)s::timestamptz
+          and (%(status)s::text is null or e.status = %(status)s)
+        order by e.scheduled_for desc limit %(limit)s) e
+    order by e.scheduled_for desc, e.job_id
+    limit %(limit)s
+)
+select j.name as job, e.job_id, e.scheduled_for, e.status, e.reason, e.origin, e.attempt, e.attempts, e.started_at,
+       e.finished_at, e.output, e.error, e.dag_run_id, e.try_number, e.config_revision
+from newest n
+join execution e on e.job_id = n.job_id and e.scheduled_for = n.scheduled_for
+join job j on j.id = n.job_id
+order by e.scheduled_for desc, e.job_id;

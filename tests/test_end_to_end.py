@@ -1,0 +1,284 @@
+"""The whole system, really started: a row becomes a DAG, fires on time, follows its edits, and survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+import requests
+from psycopg.rows import dict_row
+
+ROOT = Path(__file__).parent.parent
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Receiver:
+    """A real HTTP server that notes each call; `answers` are statuses by path, used up one by one."""
+
+    port: int = 0
+    calls: list[tuple[datetime, str, str | None]] = field(default_factory=list)
+    answers: dict[str, list[int]] = field(default_factory=dict)
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def to(self, path: str) -> list[tuple[datetime, str, str | None]]:
+        return [call for call in list(self.calls) if call[1] == path]
+
+
+@pytest.fixture(scope="module")
+def receiver() -> Iterator[Receiver]:
+    noted = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            noted.calls.append((datetime.now(timezone.utc), self.path, self.headers.get("webhook-id")))
+            self.rfile.read(int(self.headers.get("content-length", 0)))
+            left = noted.answers.get(self.path, [])
+            self.send_response(left.pop(0) if left else 200)
+            self.send_header("content-length", "2")
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        do_GET = do_POST
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    noted.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield noted
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@dataclass
+class System:
+    """The running system as its user sees it."""
+
+    checkout: Path
+    facts: dict[str, Any]
+    token: str = ""
+
+    def sql(self, statement: str, *parameters: object) -> list[Row]:
+        with psycopg.connect(self.facts["database_url"], autocommit=True, row_factory=dict_row) as db:
+            cursor = db.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def millrace(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([self.checkout / "millrace", *arguments], capture_output=True, text=True, check=False)
+
+    def api(self, method: str, path: str, body: Row | None = None) -> Any:
+        if not self.token:
+            login = {"username": self.facts["user"], "password": self.facts["password"]}
+            answer = requests.post(f"{self.facts['url']}/auth/token", json=login, timeout=30)
+            self.token = answer.json()["access_token"]
+        url = f"{self.facts['url']}/api/v2{path}"
+        answer = requests.request(method, url, json=body, timeout=30, headers={"Authorization": f"Bearer {self.token}"})
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def add(self, name: str, url: str, **columns: object) -> int:
+        columns = {"name": name, "kind": "webhook", "payload": json.dumps({"url": url}), **columns}
+        marks = ", ".join(["%s"] * len(columns))
+        rows = self.sql(f"insert into job ({', '.join(columns)}) values ({marks}) returning id", *columns.values())
+        return int(rows[0]["id"])
+
+    def pid(self, component: str) -> int:
+        return int(json.loads(self.millrace("status", "--json").stdout)["components"][component]["pid"])
+
+
+def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
+    """Wait for a thing that comes by itself; generous, for it says that it comes and not how fast."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"no {what} within {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """`./millrace up` in a clean copy of the checkout, which shares nothing with it but the installed packages."""
+    checkout = tmp_path_factory.mktemp("clean copy")
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for file in filter(lambda name: (ROOT / name).is_file(), files):
+        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, checkout / file)
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    environment = {**os.environ, "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8"}
+    up = [checkout / "millrace", "up", "--detach", "--no-demo"]
+    started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)
+    assert started.returncode == 0, started.stdout + started.stderr
+    status = subprocess.run([checkout / "millrace", "status", "--json"], capture_output=True, text=True, check=True)
+    running = System(checkout, json.loads(status.stdout))
+    yield running
+    pids = [component["pid"] for component in running.facts["components"].values()]
+    down = running.millrace("down")
+    assert down.returncode == 0, down.stderr
+    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert not alive, "down leaves nothing running"
+
+
+def test_a_row_becomes_a_dag_that_fires_on_time(system: System, receiver: Receiver) -> None:
+    """Inserted by SQL, a job is a DAG with its name, owner and tags within seconds, and calls are never early."""
+    job_id = system.add("first of all", receiver.url("/first"), every="2 seconds", owner="ada")
+    wait_for(lambda: len(receiver.to("/first")) >= 4, "call")
+    dag = system.api("GET", f"/dags/job_{job_id}")
+    assert (dag["dag_display_name"], dag["owners"]) == ("first of all", ["ada"])
+    assert {tag["name"] for tag in dag["tags"]} == {"job", "webhook", "owner:ada"}
+    for arrived_at, _, webhook_id in receiver.to("/first"):
+        due_microseconds = int(str(webhook_id).rpartition("_")[2])
+        assert arrived_at.timestamp() >= due_microseconds / 1e6
+    assert not system.sql("select * from execution where started_at < scheduled_for")
+    assert system.sql("select count(*) as rows from public.callback") == [{"rows": 0}]
+
+
+def test_edits_by_sql_take_effect_by_themselves(system: System, receiver: Receiver) -> None:
+    """Payload, pause, resume, schedule and delete: nothing is restarted."""
+    job_id = system.add("edited", receiver.url("/old"), every="1 second")
+    wait_for(lambda: receiver.to("/old"), "call")
+    payload = json.dumps({"url": receiver.url("/new")})
+    system.sql("update job set payload = %s where id = %s", payload, job_id)
+    edited_at = datetime.now(timezone.utc)
+    wait_for(lambda: receiver.to("/new"), "call by the new payload")
+    assert all(call[0] < edited_at + timedelta(seconds=1) for call in receiver.to("/old"))
+
+    system.sql("update job set is_active = false where id = %s", job_id)
+    time.sleep(1)
+    assert system.api("GET", f"/dags/job_{job_id}")["is_paused"]
+    count = len(receiver.to("/new"))
+    time.sleep(3)
+    assert len(receiver.to("/new")) == count
+    system.sql("update job set is_active = true where id = %s", job_id)
+    wait_for(lambda: len(receiver.to("/new")) > count, "call after the pause")
+
+    system.sql("update job set every = null, run_at = now() + interval '8 seconds' where id = %s", job_id)
+    [row] = system.sql("select run_at from job where id = %s", job_id)
+    due = f"job_{job_id}_{int(row['run_at'].timestamp() * 1e6)}"
+    wait_for(lambda: any(call[2] == due for call in receiver.to("/new")), "call at the new instant")
+    system.sql("delete from job where id = %s", job_id)
+
+
+def test_pausing_in_airflow_pauses_the_row(system: System, receiver: Receiver) -> None:
+    """Airflow's pause button stops a job whose shift is on duty, and the row says so."""
+    job_id = system.add("paused in airflow", receiver.url("/paused"), every="1 second")
+    wait_for(lambda: receiver.to("/paused"), "call")
+    system.api("PATCH", f"/dags/job_{job_id}", {"is_paused": True})
+    assert system.sql("select is_active from job where id = %s", job_id) == [{"is_active": False}]
+    time.sleep(1)
+    count = len(receiver.to("/paused"))
+    time.sleep(2)
+    assert len(receiver.to("/paused")) == count
+    system.sql("delete from job where id = %s", job_id)
+
+
+def test_triggering_in_airflow_runs_a_job_once_with_its_conf(system: System, receiver: Receiver) -> None:
+    """By Airflow's REST API: at once, with conf over the payload; the try has a log with one readable line."""
+    job_id = system.add("by hand", receiver.url("/hand"))
+    wait_for(lambda: system.sql("select 1 from public.dag where dag_id = %s", f"job_{job_id}"), "DAG")
+    body = {"logical_date": None, "conf": {"url": receiver.url("/conf")}}
+    run = system.api("POST", f"/dags/job_{job_id}/dagRuns", body)
+    path = f"/dags/job_{job_id}/dagRuns/{run['dag_run_id']}"
+    wait_for(lambda: system.api("GET", path)["state"] == "success", "successful run")
+    assert (len(receiver.to("/conf")), len(receiver.to("/hand"))) == (1, 0)
+    log = json.dumps(system.api("GET", f"{path}/taskInstances/fire/logs/1"))
+    assert f"POST 127.0.0.1:{receiver.port} 200" in log
+    assert system.sql("select origin from execution where job_id = %s", job_id) == [{"origin": "manual"}]
+    wait = system.millrace("jobs", "run", "by hand", "--wait")
+    assert wait.returncode == 0, wait.stderr
+    assert len(receiver.to("/hand")) == 1
+
+
+def test_failures_are_retried_by_airflow_where_people_look(system: System, receiver: Receiver) -> None:
+    """One occurrence per run: each attempt is a try in Airflow, with the same webhook-id; a 404 has one try."""
+    receiver.answers.update({"/flaky": [503, 503], "/gone": [404] * 9})
+    soon = datetime.now(timezone.utc) + timedelta(seconds=2)
+    flaky = system.add("flaky", receiver.url("/flaky"), run_at=soon, retry_delay="1 second", retry_backoff=1)
+    gone = system.add("gone", receiver.url("/gone"), run_at=soon)
+
+    def state(job_id: int) -> str:
+        runs = system.api("GET", f"/dags/job_{job_id}/dagRuns")["dag_runs"]
+        return str(runs[0]["state"]) if runs else ""
+
+    wait_for(lambda: system.sql("select 1 from public.dag where dag_id = %s", f"job_{gone}"), "DAG")
+    wait_for(lambda: state(flaky) == "success", "success at last")
+    wait_for(lambda: state(gone) == "failed", "failure")
+    tries = system.sql("select dag_id, try_number, duration from public.task_instance where dag_id in (%s, %s)"
+                       " order by dag_id", f"job_{flaky}", f"job_{gone}")  # fmt: skip
+    assert [row["try_number"] for row in tries] == [3, 1]
+    assert all(row["duration"] >= 0 for row in tries)
+    assert len({call[2] for call in receiver.to("/flaky")}) == 1
+    [row] = system.sql("select attempts from execution where job_id = %s", flaky)
+    assert [attempt["code"] for attempt in row["attempts"]] == [503, 503, 200]
+
+
+def test_a_bad_row_says_so_and_hides_nobody(system: System, receiver: Receiver) -> None:
+    """An unknown kind and a payload that does not fit are marked, and shown; mended, they run."""
+    bad = system.add("bad", receiver.url("/bad"), kind="wehbook", every="1 second")
+    good = system.add("good", receiver.url("/good"), every="1 second")
+    wait_for(lambda: receiver.to("/good"), "call of the good neighbour")
+    wait_for(lambda: system.sql("select 1 from job where id = %s and error like '%%did you mean%%'", bad), "error")
+    assert "did you mean" in system.millrace("jobs", "show", "bad").stdout
+    system.sql("update job set kind = 'webhook' where id = %s", bad)
+    wait_for(lambda: receiver.to("/bad"), "call of the mended row")
+    system.sql("delete from job where id in (%s, %s)", bad, good)
+
+
+@pytest.mark.parametrize("component", ["triggerer", "scheduler", "postgres"])
+def test_it_comes_back_by_itself(system: System, receiver: Receiver, component: str) -> None:
+    """Killed with SIGKILL, each component comes back; the ledger accounts for every occurrence of the time between."""
+    path = f"/{component}"
+    job_id = system.add(f"kill {component}", receiver.url(path), every="1 second", misfire="latest")
+    wait_for(lambda: len(receiver.to(path)) >= 2, "call")
+    os.kill(_pid_of(system, component), signal.SIGKILL)
+    killed_at = datetime.now(timezone.utc)
+    wait_for(lambda: any(call[0] > killed_at + timedelta(seconds=15) for call in receiver.to(path)), "call afterwards")
+    system.sql("update job set is_active = false where id = %s", job_id)
+    time.sleep(2)
+    rows = system.sql("select scheduled_for, status, reason from execution where job_id = %s order by 1", job_id)
+    gaps = {later["scheduled_for"] - earlier["scheduled_for"] for earlier, later in pairwise(rows)}
+    assert gaps == {timedelta(seconds=1)}
+    assert {row["status"] for row in rows} <= {"success", "missed", "skipped"}
+    ids = [call[2] for call in receiver.to(path)]
+    sent = {int(str(webhook_id).rpartition("_")[2]) for webhook_id in ids}
+    assert sent <= {int(row["scheduled_for"].timestamp() * 1e6) for row in rows}
+    assert len(ids) - len(set(ids)) <= 1, "only what was being sent when it was killed may be sent again"
+    system.sql("delete from job where id = %s", job_id)
+
+
+def _pid_of(system: System, component: str) -> int:
+    if component != "postgres":
+        return system.pid(component)
+    # The parent of any backend is the server itself.
+    [row] = system.sql("select pg_backend_pid() as pid, current_setting('data_directory') as place")
+    place = str(row["place"])
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if process.info["name"] == "postgres" and place in (process.info["cmdline"] or []):
+            return int(process.pid)
+    raise AssertionError("no postmaster")

@@ -1,0 +1,196 @@
+"""The one patch: what becomes of a task in Airflow's database when its shift ends, on the installed Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from inspect import signature
+from typing import Any
+
+import pytest
+
+from tests.airflow_run import Deferred
+from tests.airflow_system import OF_AIRFLOW, a_job  # isort: split
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.trigger import handle_event_submit
+from airflow.models.xcom import XComModel
+from airflow.triggers.base import BaseTaskEndEvent, TriggerEvent
+from sqlalchemy import Float, text
+from sqlalchemy.orm import Session
+
+from include.orchestration.task_end import end_event, register
+from include.shifts.shift import Ending
+
+pytest_plugins = ["tests.airflow_fixtures"]
+pytestmark = OF_AIRFLOW
+
+_RETRYING = {"retries": 2, "retry_delay": timedelta(0), "retry_backoff": 1.0}
+
+
+@pytest.fixture
+def deferred(airflow_session: Session) -> Callable[..., Deferred]:
+    """Bring a job's run to its trigger."""
+
+    def run(**changes: Any) -> Deferred:
+        made = Deferred(airflow_session, a_job(7, **{"every": timedelta(hours=1), **changes}))
+        assert made.task.state == "deferred"
+        assert made.task.try_number == 1
+        return made
+
+    return run
+
+
+def ending(state: Any, after_seconds: float | None = None) -> TriggerEvent:
+    return end_event(Ending(state, f"{state}: \u00fcber", after_seconds))
+
+
+def test_a_success_leaves_no_callback(deferred: Callable[..., Deferred]) -> None:
+    """A task that ends well is a success, and nothing is asked of the DAG processor."""
+    run = deferred()
+    task = run.submit(ending("success"))
+    assert task.state == "success"
+    assert task.trigger_id is None
+    assert task.next_method is None
+    assert run.count("callback") == 0
+
+
+def test_the_duration_is_that_of_the_try(deferred: Callable[..., Deferred]) -> None:
+    """A try that succeeds after a failed one lasted from its own start to its own end, and no time less than none."""
+    run = deferred(**_RETRYING)
+    first_end = run.submit(ending("retry", 0.0)).end_date
+    run.schedule()
+    assert run.task.state == "deferred"
+    assert run.task.try_number == 2
+    task = run.submit(ending("success"))
+    assert task.end_date > first_end
+    assert task.end_date >= task.start_date
+    assert task.duration == pytest.approx((task.end_date - task.start_date).total_seconds())
+
+
+def test_the_result_is_readable(deferred: Callable[..., Deferred]) -> None:
+    """The line that a shift ends with is the task's return value: encoded once, so that it reads as it was written."""
+    run = deferred()
+    task = run.submit(ending("success"))
+    assert run.xcoms() == {"return_value": "success: \u00fcber"}
+    stored = run.session.scalars(
+        XComModel.get_many(run_id=task.run_id, key="return_value", dag_ids=task.dag_id, task_ids=task.task_id)
+    ).one()
+    assert XComModel.deserialize_value(stored) == "success: \u00fcber"
+
+
+def test_a_permanent_failure_is_not_retried(deferred: Callable[..., Deferred]) -> None:
+    """What no retry can mend fails at once, though there are tries left."""
+    run = deferred(**_RETRYING)
+    task = run.submit(ending("failed"))
+    assert task.state == "failed"
+    assert task.try_number == 1
+    assert run.xcoms() == {"return_value": "failed: \u00fcber"}
+    assert run.count("callback") == 0
+    run.schedule()
+    assert run.run.state == "failed"
+
+
+def test_a_failure_is_retried_until_the_tries_are_used_up(deferred: Callable[..., Deferred]) -> None:
+    """Two retries are two more tries, each with its history, and then the task has failed."""
+    run = deferred(**_RETRYING)
+    for number in (1, 2):
+        task = run.submit(ending("retry", 0.0))
+        assert task.state == "up_for_retry"
+        assert run.count("task_instance_history") == number
+        run.schedule()
+        assert run.task.try_number == number + 1
+    assert run.submit(ending("retry", 0.0)).state == "failed"
+    assert run.count("callback") == 0
+
+
+def test_the_wait_before_a_retry_is_the_shifts(deferred: Callable[..., Deferred]) -> None:
+    """A server that says when to come again (`Retry-After`) is not called before."""
+    run = deferred(**_RETRYING)
+    task = run.submit(ending("retry", 90.5))
+    assert task.retry_delay_override == 90.5
+    run.schedule()
+    assert run.task.state == "up_for_retry"
+    task.task = run.dag.get_task(task.task_id)
+    assert task.next_retry_datetime() - task.end_date == timedelta(seconds=90.5)
+
+
+def test_a_wait_holds_for_one_retry(deferred: Callable[..., Deferred]) -> None:
+    """A failure that names no wait gets the row's delay, whatever an earlier failure had asked for."""
+    run = deferred(**_RETRYING)
+    run.submit(ending("retry", 0.0))
+    run.schedule()
+    assert run.submit(ending("retry", None)).retry_delay_override is None
+
+
+def test_a_skip_is_a_skip(deferred: Callable[..., Deferred]) -> None:
+    """An occurrence that was left out is shown as skipped, with the reason."""
+    run = deferred()
+    assert run.submit(ending("skipped")).state == "skipped"
+    assert run.xcoms() == {"return_value": "skipped: \u00fcber"}
+    assert run.count("callback") == 0
+
+
+@pytest.mark.parametrize("state", ["success", "failed", "retry"])
+def test_the_control_word_stays_inside(deferred: Callable[..., Deferred], state: str) -> None:
+    """What the trigger tells the handler is not among the task's results."""
+    run = deferred(retries=0)
+    run.submit(ending(state))
+    assert set(run.xcoms()) == {"return_value"}
+
+
+@pytest.mark.parametrize("line", ["nul \x00 within", "half a pair \ud800", ""])
+def test_any_line_can_be_stored(deferred: Callable[..., Deferred], line: str) -> None:
+    """A character that PostgreSQL cannot store must not take the triggerer down, which an error here would."""
+    run = deferred()
+    assert run.submit(end_event(Ending("success", line))).state == "success"
+    assert len(run.xcoms()["return_value"]) == len(line)
+
+
+def test_a_dag_that_cannot_be_read_is_not_retried(deferred: Callable[..., Deferred]) -> None:
+    """Without the DAG nobody knows how many tries there are: the task fails, and the triggerer goes on."""
+    run = deferred(**_RETRYING)
+    run.session.execute(text("update serialized_dag set data = '{}', dag_hash = 'broken'"))
+    run.session.commit()
+    assert run.submit(ending("retry", 1.0)).state == "failed"
+
+
+def test_triggers_of_others_are_airflows(deferred: Callable[..., Deferred]) -> None:
+    """A task with somebody else's trigger ends as Airflow has it: with a callback, and retried after any failure."""
+    run = deferred(**_RETRYING)
+    run.session.execute(text("update public.trigger set classpath = 'elsewhere.TheirTrigger'"))
+    run.session.commit()
+    run.session.expire_all()
+    task = run.submit(ending("failed"))
+    assert task.state == "up_for_retry"
+    assert run.count("callback") == 1
+
+
+def test_registering_twice_is_harmless(deferred: Callable[..., Deferred]) -> None:
+    """Each process registers once; one that does so again still hands the events of others to Airflow's handler."""
+    register()
+    register()
+    run = deferred()
+    assert run.submit(ending("success")).state == "success"
+    assert run.count("callback") == 0
+
+
+def test_every_process_has_the_patch() -> None:
+    """Importing Airflow with our `config/` on the path applies the patch, for each event that ends a task."""
+    for event in BaseTaskEndEvent.__subclasses__():
+        handler = handle_event_submit.dispatch(event)
+        assert handler.__module__ == "include.orchestration.task_end", event
+
+
+def test_airflow_is_as_the_patch_expects_it() -> None:
+    """A release that handles end events in another way fails here, and not in a triggerer."""
+    ends = set(BaseTaskEndEvent.__subclasses__())
+    assert {event.__name__ for event in ends} == {"TaskSuccessEvent", "TaskFailedEvent", "TaskSkippedEvent"}
+    assert set(handle_event_submit.registry) == {object, BaseTaskEndEvent, *ends}
+    stock = handle_event_submit.dispatch(BaseTaskEndEvent)
+    assert stock.__module__ == "airflow.models.trigger"
+    assert list(signature(stock).parameters) == ["event", "task_instance", "session"]
+    assert "serialize" in signature(XComModel.set).parameters
+    for name in ("set_duration", "clear_next_method_args", "prepare_db_for_next_try", "is_eligible_to_retry"):
+        assert callable(getattr(TaskInstance, name))
+    assert isinstance(TaskInstance.__table__.columns["retry_delay_override"].type, Float)  # seconds
