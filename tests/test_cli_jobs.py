@@ -452,7 +452,7 @@ def test_list_shows_schedule_state_outcome_and_next_fire(run: Run, db: DictConne
     assert one["next"].endswith("-01-01T00:00:00+00:00")
     assert (other["id"], other["state"], other["last"], other["next"]) == (b, "paused", None, None)
     header, first, second = run("list").stdout.splitlines()
-    assert header.split()[:5] == ["id", "name", "kind", "owner", "schedule"]
+    assert header.split()[:4] == ["id", "name", "kind", "schedule"]
     assert "failed" in first
     assert "by hand" in second
 

@@ -284,6 +284,20 @@ def test_a_lost_connection_loses_no_edit(processor: Processor, insert: Insert, o
     assert processor.look() == [1]
 
 
+def test_an_open_transaction_on_a_bad_row_holds_nobody_up(
+    processor: Processor, insert: Insert, ours: DictConnection, airflow_url: str
+) -> None:
+    """While somebody edits a bad row, the others are looked at; when the edit is committed, so is the row."""
+    three_shards(insert)
+    processor.start()
+    ours.execute("update job set payload = '{}' where id = 64")
+    with connect(airflow_url) as other, other.transaction():
+        other.execute("update job set cron = '2 2 * * *' where id = 64")
+        processor.look()
+    assert processor.look() == [1]
+    assert "url" in error(ours, 64)
+
+
 def test_a_connection_lost_in_the_middle_loses_no_edit(
     processor: Processor, insert: Insert, ours: DictConnection, airflow_url: str
 ) -> None:
@@ -292,9 +306,8 @@ def test_a_connection_lost_in_the_middle_loses_no_edit(
     processor.start()
     ours.execute("update job set payload = '{}', cron = '1 1 * * *' where id = 64")
     with connect(airflow_url) as other, ThreadPoolExecutor() as second, other.transaction(force_rollback=True):
-        other.execute(
-            "select from job where id = 64 for update"
-        )  # so that the look waits, with the row's error in hand
+        # Readers pass, writers wait: so the look waits with the row's error in hand.
+        other.execute("lock table job in share mode")
         look = second.submit(processor.look)
         ends = (
             "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'millrace-bundle'"

@@ -63,13 +63,6 @@ def test_a_row_without_a_schedule_is_a_dag_to_trigger(insert: Insert) -> None:
     assert read.next_dagrun_info(last_automated_run_info=None) is None
 
 
-def test_a_row_that_is_inserted_paused_stays_paused(insert: Insert) -> None:
-    """`is_active = false` in a new row is a DAG that Airflow creates paused."""
-    insert(is_active=False)
-    (dag,) = job_dags(0).values()
-    assert dag.is_paused_upon_creation is True
-
-
 def test_retries_are_airflows_where_a_run_is_one_occurrence(insert: Insert) -> None:
     """A slow schedule's tries are seen in Airflow; a fast one's run holds many occurrences, and is not tried again."""
     policy = {"retries": 5, "retry_delay": timedelta(seconds=7), "retry_backoff": 3}

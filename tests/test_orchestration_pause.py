@@ -11,7 +11,7 @@ from tests.airflow_run import write_dag
 from tests.airflow_system import OF_AIRFLOW  # isort: split
 
 from airflow.models.dag import DagModel
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from include.errors import ConfigError
@@ -122,12 +122,31 @@ def test_other_dags_may_be_paused(airflow_session: Session, ours: DictConnection
     assert facts(ours, id) == before
 
 
+@pytest.mark.parametrize("active", [True, False])
+def test_a_dag_is_born_as_its_row_is(
+    airflow_session: Session, ours: DictConnection, insert: Insert, active: bool
+) -> None:
+    """A row that was paused, or resumed, before Airflow had its DAG, has a DAG that is paused, or is not."""
+    id = insert(is_active=not active)
+    (job,) = shards.jobs_by_id(ours, [id])
+    ours.execute("update job set is_active = %s where id = %s", (active, id))
+    write_dag(airflow_session, job)
+    assert facts(ours, id)["is_paused"] is not active
+
+
 def test_a_row_without_a_dag_can_be_paused(ours: DictConnection, insert: Insert) -> None:
     """A row that has no DAG yet, or never gets one, is paused like any other."""
     id = insert()
     ours.execute("update job set is_active = false where id = %s", (id,))
     (job,) = shards.jobs_by_id(ours, [id])
     assert job.is_active is False
+
+
+def test_each_sees_its_own_tables(airflow_session: Session, ours: DictConnection) -> None:
+    """There are two tables called `job` in the database; Airflow's connections see Airflow's, and ours see ours."""
+    ask = "select relnamespace::regnamespace::text from pg_class where oid = 'job'::regclass"
+    assert airflow_session.execute(text(ask)).scalar_one() == "public"
+    assert ours.execute(ask.encode()).fetchone() == {"relnamespace": "millrace"}
 
 
 def test_adopting_twice_is_harmless(airflow_session: Session, ours: DictConnection, airflow_url: str) -> None:

@@ -36,6 +36,8 @@ def open_database() -> Iterator[DictConnection]:
             yield db
     except psycopg.errors.UndefinedTable as error:
         raise ConfigError("the database has no tables of Millrace; `./millrace up` makes them") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise ConfigError(f"the database does not let its user do this: {error.diag.message_primary}") from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise RetryableError(f"the database was lost: {' '.join(str(error).split())}") from error
 

@@ -25,7 +25,7 @@ _INTERNAL = (
     "last_error",
 )
 
-LIST_HEADERS = ("id", "name", "kind", "owner", "schedule", "state", "last", "when (UTC)", "next (UTC)")
+LIST_HEADERS = ("id", "name", "kind", "schedule", "state", "last", "when (UTC)", "next (UTC)")
 EXECUTION_HEADERS = (
     "scheduled for (UTC)",
     "status",
@@ -33,7 +33,7 @@ EXECUTION_HEADERS = (
     "attempt",
     "started (UTC)",
     "late ms",
-    "duration",
+    "took",
     "code",
     "error",
 )
@@ -88,7 +88,6 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
         str(job.id),
         job.name,
         job.kind,
-        job.owner,
         _describe(job),
         status_cell(state(row, now)),
         status_cell(row["last_status"] or ""),
@@ -109,7 +108,7 @@ def execution_cells(row: Row) -> list[Cell | str]:
         status_cell(row["status"]),
         row["reason"] or "",
         str(row["attempt"]),
-        spell_instant(row["started_at"]),
+        _started(row),
         "" if late is None else f"{late.total_seconds() * 1000:.0f}",
         "" if duration is None else spell_duration(_rounded(duration)),
         "" if code is None else str(code),
@@ -161,6 +160,12 @@ def _duration(row: Row) -> timedelta | None:
         return None
     length: timedelta = row["finished_at"] - row["started_at"]
     return length
+
+
+def _started(row: Row) -> str:
+    """On the day for which it was scheduled, as nearly always, without the date."""
+    date, _, time = spell_instant(row["started_at"]).partition(" ")
+    return time if spell_instant(row["scheduled_for"]).startswith(date) else f"{date} {time}"
 
 
 def _code(row: Row) -> int | None:

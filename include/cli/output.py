@@ -67,7 +67,8 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        table.add_column(header, overflow="fold")
+        # Where the window is narrow, names and errors give way, and instants stay in one piece.
+        table.add_column(header, overflow="fold", no_wrap=header.endswith("(UTC)"))
     for row in rows:
         table.add_row(*(Text(cell.text, cell.style) for cell in row))
     Console().print(table)

@@ -37,7 +37,9 @@ def job_dags(number: int) -> dict[str, DAG]:
             try:
                 dags[job.dag_id] = build(job)
             except Exception as error:  # the row is at fault, or we are; either way its neighbours go on
-                log.exception("job %s (%s) has no DAG", job.id, job.name)
+                log.warning(
+                    "job %s has no DAG: %s", job.id, explain(error), exc_info=not isinstance(error, ConfigError)
+                )
                 shards.set_error(db, job.id, explain(error))
         if wanted is None:
             shards.note_build(db, "job", number, seen)
@@ -55,7 +57,6 @@ def build(job: Job) -> DAG:
         schedule=ShiftTimetable.of(job) if scheduled else None,
         catchup=False,
         max_active_runs=_MAX_ACTIVE_RUNS,
-        is_paused_upon_creation=not job.is_active,
         tags=sorted({"job", job.kind, f"owner:{job.owner}"[:100]}),
     ) as dag:
         ShiftOperator(

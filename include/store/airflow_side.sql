@@ -54,3 +54,17 @@ create or replace trigger millrace_execution_follows_deleted_run
     after delete on public.dag_run
     for each row when (old.dag_id like 'job\_%')
     execute function millrace.execution_follows_run();
+
+-- A DAG is born paused if its row is: the row may have been paused or resumed before the DAG was there to follow.
+create or replace function millrace.pause_of_new_dag() returns trigger language plpgsql as $$
+begin
+    new.is_paused := coalesce(
+        (select not is_active from millrace.job
+         where id = substring(new.dag_id from '^job_([0-9]{1,18})$')::bigint for share),
+        new.is_paused);
+    return new;
+end $$;
+create or replace trigger millrace_pause_of_new_dag
+    before insert on public.dag
+    for each row when (new.dag_id like 'job\_%')
+    execute function millrace.pause_of_new_dag();

@@ -46,5 +46,7 @@ select * from job where id = any(%(ids)s) order by id;
 select * from job where id > %(after)s order by id limit 500;
 
 -- name: set_error
--- Say on the row why it cannot run, or that it can; touches only rows where that is news.
-update job set error = %(error)s where id = %(id)s and error is distinct from %(error)s;
+-- Say on the row why it cannot run, or that it can; touches only rows where that is news. A row that somebody is just
+-- editing is left alone: the edit will have it vetted again, and nobody waits for an open transaction.
+update job set error = %(error)s
+where id = (select id from job where id = %(id)s and error is distinct from %(error)s for update skip locked);
