@@ -16,6 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
+import psycopg
+
 from bench.result import Result, table, verdicts
 from bench.rows import Rows
 from bench.scenario import Scenario, all_scenarios
@@ -25,6 +28,7 @@ from bench.stage import Stage
 from include.errors import MillraceError
 
 _ALL = "all"
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
@@ -33,6 +37,9 @@ def main() -> int:
     if options.scenario is None:
         _parser(known).print_help()
         return 0
+    if options.json and not options.json.absolute().parent.is_dir():
+        print(f"error: {options.json}: there is no such directory", file=sys.stderr)
+        return 1
     signal.signal(signal.SIGTERM, _interrupt)
     chosen = list(known.values()) if options.scenario == _ALL else [known[options.scenario]]
     try:
@@ -75,13 +82,23 @@ def _measure(chosen: Sequence[Scenario], options: argparse.Namespace) -> list[Re
             home = folder / f"system-{number}"
             with _stage(folder, home, group[0], options) as stage:
                 for scenario in group:
-                    _say(f"{scenario.name}: {scenario.summary}")
-                    result = scenario.run(stage, scenario.options(options))
-                    if options.small:
-                        result.targets.clear()
-                    results.append(result)
-                    stage.clear()
+                    if stage.jobs:
+                        stage.clear()
+                    results.append(_result(scenario, stage, options))
     return results
+
+
+def _result(scenario: Scenario, stage: Stage, options: argparse.Namespace) -> Result:
+    """What the scenario found. One that breaks off has a result, too, and the next one its turn."""
+    _say(f"{scenario.name}: {scenario.summary}")
+    try:
+        result = scenario.run(stage, scenario.options(options))
+    except (MillraceError, OSError, psycopg.Error, psutil.Error) as error:
+        result = Result(scenario.name)
+        result.demand(False, f"broke off: {' '.join(str(error).split())}")
+    if options.small:
+        result.targets.clear()
+    return result
 
 
 def _groups(chosen: Sequence[Scenario], *, share: bool) -> list[list[Scenario]]:
@@ -105,9 +122,10 @@ def _stage(folder: Path, home: Path, first: Scenario, options: argparse.Namespac
             yield Stage(stack, sink, rows, _say, options.small)
         finally:
             # A second Ctrl-C would only leave behind what the first one is clearing away.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in _INTERRUPTS}
             cleanup.close()
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from include.errors import RetryableError
-from include.store.db import DictConnection, connect
+from include.store.db import DictConnection, connect, queries
 
-_SQL = Path(__file__).with_name("recent_executions.sql")
 _SECONDS = 1.0
 _COLOURS = {"success": "green", "failed": "red", "retrying": "yellow", "running": "cyan"}
 
@@ -33,7 +31,7 @@ def _recent(database_url: str, rows: int) -> list[dict[str, object]]:
     try:
         db: DictConnection
         with connect(database_url, via="cli") as db:
-            return db.execute(_SQL.read_bytes(), {"rows": rows}).fetchall()
+            return db.execute(queries("jobs")["recent_executions"].encode(), {"rows": rows}).fetchall()
     except RetryableError:
         return []
 

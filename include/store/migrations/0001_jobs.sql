@@ -74,6 +74,12 @@ comment on column execution.claim is 'The shift that claimed it, so that a shift
 -- What is under way; small, because rows leave it when they finish.
 create index execution_unfinished on execution (job_id) where status in ('running', 'retrying');
 
+-- What happened when, whatever the job: rows come almost in order, so that a few bytes per range of pages will do.
+create index execution_when on execution using brin (scheduled_for) with (pages_per_range = 16, autosummarize = on);
+
+-- What failed lately; few rows, asked for often.
+create index execution_failed on execution (scheduled_for) where status = 'failed';
+
 -- Catches instants that no day's partition covers yet; make_execution_partitions() empties it.
 create table execution_other partition of execution default;
 

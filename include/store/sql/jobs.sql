@@ -95,3 +95,14 @@ from newest n
 join execution e on e.job_id = n.job_id and e.scheduled_for = n.scheduled_for
 join job j on j.id = n.job_id
 order by e.scheduled_for desc, e.job_id;
+
+-- name: recent_executions
+-- What was due in the last two minutes, newest first, for people to watch.
+select job.name, execution.scheduled_for, execution.status, execution.attempt,
+       extract(epoch from execution.started_at - execution.scheduled_for)::float8 as late_seconds,
+       coalesce(execution.error, execution.reason, execution.output ->> 'line', '') as said
+from execution
+left join job on job.id = execution.job_id
+where execution.scheduled_for between now() - interval '2 minutes' and now() + interval '1 second'
+order by execution.scheduled_for desc, execution.job_id
+limit %(rows)s;
