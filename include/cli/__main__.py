@@ -6,11 +6,14 @@ import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import typer
 
 from include.cli import system
 from include.errors import MillraceError
+
+_PROJECT = Path(__file__).parents[2]
 
 # Groups of commands with a module of their own, which is imported only if one of them is called.
 _GROUPS = {"jobs": "Add, list, show, edit, pause, resume, run and remove jobs."}
@@ -42,13 +45,13 @@ def _application(command: str) -> typer.Typer:
             group = import_module(f"include.cli.{name}").app if command == name else typer.Typer()
             app.add_typer(group, name=name, help=summary)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
-    _pass_on(app, "test", ["-m", "pytest"], "Run the tests, with the arguments of pytest.")
-    _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.")
+    _pass_on(app, "test", ["-m", "pytest"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
+    _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.", at=_PROJECT)
     return app
 
 
-def _pass_on(app: typer.Typer, name: str, python: list[str], summary: str) -> None:
-    """Add a command that becomes another program of the project, which gets all arguments."""
+def _pass_on(app: typer.Typer, name: str, python: list[str], summary: str, at: Path | None = None) -> None:
+    """Add a command that becomes another program, which gets all arguments; `at`: the directory that it runs in."""
 
     @app.command(
         name,
@@ -57,6 +60,8 @@ def _pass_on(app: typer.Typer, name: str, python: list[str], summary: str) -> No
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
     def become(context: typer.Context) -> None:
+        if at is not None:
+            os.chdir(at)
         os.execv(sys.executable, [sys.executable, *python, *context.args])  # noqa: S606 - ourselves again
 
 
