@@ -55,6 +55,15 @@ def test_a_success_leaves_no_callback(deferred: Callable[..., Deferred]) -> None
     assert run.count("callback") == 0
 
 
+@pytest.mark.parametrize("state", ["success", "skipped", "failed", "retry"])
+def test_a_run_with_news_is_next_in_line(deferred: Callable[..., Deferred], state: str) -> None:
+    """However many shifts are on duty, the scheduler looks at a run that ended before it looks at those."""
+    run = deferred(**_RETRYING)
+    assert run.run.last_scheduling_decision is not None
+    run.submit(ending(state))
+    assert run.run.last_scheduling_decision is None
+
+
 def test_the_duration_is_that_of_the_try(deferred: Callable[..., Deferred]) -> None:
     """A try that succeeds after a failed one lasted from its own start to its own end, and no time less than none."""
     run = deferred(**_RETRYING)

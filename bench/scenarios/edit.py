@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 from bench.calls import Call, percentile
@@ -44,7 +44,8 @@ def run(stage: Stage, options: Options) -> Result:
     edited, paused = jobs[: options.edits], jobs[options.edits : options.edits + options.pauses]
     stage.say(f"  {options.edits} edits, {options.pauses} pauses, {options.new} new rows")
     edited_at, paused_at = _edit(stage, edited), _pause(stage, paused)
-    seconds_to_armed = _add(stage, options.new)
+    added = _add(stage, options.new)
+    seconds_to_armed = [new.armed for new in added]
     unpaused = [*edited, *jobs[options.edits + options.pauses :]]
     observed = stage.observe(unpaused, options.seconds)
     calls = stage.calls(jobs)
@@ -53,7 +54,7 @@ def run(stage: Stage, options: Options) -> Result:
     report(result, unpaused, observed)
     demand_all(result, observed)
     result.note(jobs=len(jobs) + options.new, armed_s=armed, edit_p95_s=p95)
-    result.extra |= {"stale_fires": stale, "new_row_max_s": round(max(seconds_to_armed, default=0.0), 2)}
+    result.extra |= {"stale_fires": stale, "new_rows": [asdict(new) for new in added]}
     result.demand(stale == 0, f"{stale} calls were made with the old row more than {_GRACE_SECONDS:g} s after the edit")
     new_path = {call.job_id for call in calls if call.path == "/new"}
     unseen = len(edited_at.keys() - new_path)
@@ -92,11 +93,20 @@ def _late_for(calls: Collection[Call], committed: Mapping[int, float], path: str
     )
 
 
-def _add(stage: Stage, count: int) -> list[float]:
-    """Insert rows one by one; for each, the seconds from its commit until it is armed, and has called."""
+@dataclass(frozen=True)
+class _Added:
+    """One new row: the seconds from its commit to its DAG, and to being armed and having called."""
+
+    dag: float
+    armed: float
+
+
+def _add(stage: Stage, count: int) -> list[_Added]:
+    """Insert rows one by one, and see how long each takes."""
     began = time.monotonic()
     jobs: list[Job] = []
     committed: dict[int, float] = {}
+    parsed: dict[str, float] = {}
     armed: dict[int, float] = {}
     while len(armed) < count:
         if len(jobs) < count and time.monotonic() - began >= len(jobs) * _BETWEEN_NEW:
@@ -105,8 +115,16 @@ def _add(stage: Stage, count: int) -> list[float]:
             committed[jobs[-1].id] = time.time()
         for job_id in stage.rows.armed([job for job in jobs if job.id not in armed]):
             armed[job_id] = time.time()
+        for dag_id in stage.rows.dags([job.dag_id for job in jobs if job.dag_id not in parsed]):
+            parsed[dag_id] = time.time()
         if time.monotonic() - began > count * _BETWEEN_NEW + _LONGEST_NEW:
             raise MillraceError(f"only {len(armed)} of {count} new rows were armed after {_LONGEST_NEW:g} s")
         time.sleep(_POLL_SECONDS)
     called = stage.wait_until_called(jobs, seconds=_LONGEST_NEW)
-    return [max(armed[job.id], called[job.id]) - committed[job.id] for job in jobs]
+    return [
+        _Added(
+            round(parsed.get(job.dag_id, armed[job.id]) - committed[job.id], 2),
+            round(max(armed[job.id], called[job.id]) - committed[job.id], 2),
+        )
+        for job in jobs
+    ]

@@ -114,3 +114,5 @@ def _stop(task_instance: Any) -> None:
     task_instance.end_date = timezone.utcnow()
     task_instance.set_duration()
     task_instance.clear_next_method_args()
+    # The scheduler looks at the runs that it has not looked at for longest, some at a time; this one has news.
+    task_instance.dag_run.last_scheduling_decision = None

@@ -104,8 +104,8 @@ class Ledger:
         )
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
         self._jobs = Batch(info, self._read, gather_seconds=0.005)
-        self._claims = Batch(info, self._claim, gather_seconds=0.005)
-        self._results = Batch(info, self._finish, gather_seconds=0.02)
+        self._claims = Batch(info, self._claim, gather_seconds=0.02)  # they are made ahead of the instant
+        self._results = Batch(info, self._finish, gather_seconds=0.05)
         self._others = Batch(info, self._execute, gather_seconds=0.0, most=1)
         self._leases = Batch(info, self._execute, gather_seconds=0.0, most=1)  # never waits behind the others
         self._renewing: asyncio.Task[None] | None = None
