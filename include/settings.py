@@ -40,7 +40,7 @@ class Settings(BaseModel):
         default=1000, ge=1, le=100_000, description="How many calls one triggerer has under way at once."
     )
     ledger_days: int = Field(
-        default=30, ge=1, le=3650, description="How many days of executions are kept, and written after a downtime."
+        default=30, ge=1, le=3650, description="How many days back missed occurrences are written after a downtime."
     )
 
     @field_validator("egress_allow", mode="before")

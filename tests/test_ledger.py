@@ -266,6 +266,17 @@ async def test_a_restarted_connection_loses_nothing(database_url: str, db: DictC
     assert row == {"rows": 200, "good": True, "most": 1}
 
 
+async def test_an_open_ledger_has_days_ahead(database_url: str, db: DictConnection) -> None:
+    """Opening makes the partitions of the coming week, so that executions never pile up in the default one."""
+    db.execute("drop table execution cascade")
+    for sql in ("create table execution (job_id bigint, scheduled_for timestamptz not null) partition by range (scheduled_for)",
+                "create table execution_other partition of execution default"):  # fmt: skip
+        db.execute(sql.encode())
+    async with ledger(database_url):
+        ahead = one(db, "select count(*) as days from pg_inherits where inhparent = 'execution'::regclass")
+    assert ahead == {"days": 10}
+
+
 async def test_closing_gives_the_lease_back(database_url: str, db: DictConnection) -> None:
     """A process that stops in order lets others take over at once."""
     async with ledger(database_url):

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 from uuid import uuid4
 
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 _PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 
 _RELEASE_SECONDS = 2.0
+_PARTITIONS_SECONDS = 3600.0
 
 Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted", "rescheduled"]
 
@@ -96,6 +97,7 @@ class Ledger:
         self.owner = uuid4()
         self._lease_seconds = lease_seconds
         self._renewed_at = float("-inf")
+        self._partitions_made_at = float("-inf")
         self._sql = queries("ledger")
         info = conninfo(database_url, via="shift")
         self._conninfo = info = psycopg.conninfo.make_conninfo(
@@ -112,6 +114,7 @@ class Ledger:
 
     async def open(self) -> None:
         """Take out the lease; claims may be made from now on."""
+        await self._make_partitions()
         await self._renew()
         self._renewing = asyncio.create_task(self._keep_renewing())
 
@@ -213,11 +216,20 @@ class Ledger:
         await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
         self._renewed_at = asked_at
 
+    async def _make_partitions(self) -> None:
+        """Have partitions for the days ahead, so that no execution lands in the default one."""
+        today = datetime.now(timezone.utc).date()
+        span: dict[str, object] = {"first": today - timedelta(days=1), "last": today + timedelta(days=7)}
+        await self._others.ask(("make_partitions", span))
+        self._partitions_made_at = time.monotonic()
+
     async def _keep_renewing(self) -> None:
         try:
             while True:
                 await asyncio.sleep(self._lease_seconds / 5)
                 await self._renew()
+                if time.monotonic() - self._partitions_made_at > _PARTITIONS_SECONDS:
+                    await self._make_partitions()
         finally:  # also when the whole process is told to stop, and cancels every task it has
             await self._release()
 
