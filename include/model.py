@@ -105,7 +105,7 @@ class Call(Generic[C]):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What an attempt gave: a `line` for the log, the status `code` if there is one, a capped `excerpt`, JSON `data`."""
+    """What an attempt gave: a `line` for the log, a status `code` if any, a capped `excerpt`, and JSON `data`."""
 
     line: str
     code: int | None = None
