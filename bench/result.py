@@ -29,6 +29,7 @@ KEYS = (
     "rss_mib",
     "cpu_cores",
 )
+_QUIET_CORES = 0.2
 _DECIMALS = {"rate_per_s": 2, "rss_mib": 0, "armed_s": 1, "edit_p95_s": 2, "cpu_cores": 2}
 _TITLES = {
     "ledger_rows": "in ledger",
@@ -59,6 +60,7 @@ class Result:
     extra: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    caveats: list[str] = field(default_factory=list)
 
     def note(self, **values: object) -> None:
         """Set keys of the contract."""
@@ -71,6 +73,12 @@ class Result:
         """What must hold whatever the machine; else the run is wrong."""
         if not holds:
             self.wrong.append(otherwise)
+
+    def disturbed(self, other_cores: float) -> None:
+        """Say how many cores were busy with something else meanwhile."""
+        self.extra["other_cores"] = other_cores
+        if other_cores > _QUIET_CORES:
+            self.caveats.append(f"{other_cores:g} cores were busy with something else, so its speed means little")
 
     def aim(self, reached: bool, text: str) -> None:
         """What should hold at full size."""
@@ -130,10 +138,11 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def verdicts(result: Result) -> list[str]:
-    """A line per target and per thing that was wrong."""
+    """A line per target, per caveat and per thing that was wrong."""
     lines = [
         f"{result.scenario}: {'reached' if target.reached else 'MISSED'}: {target.text}" for target in result.targets
     ]
+    lines += [f"{result.scenario}: but {text}" for text in result.caveats]
     return lines + [f"{result.scenario}: WRONG: {text}" for text in result.wrong]
 
 

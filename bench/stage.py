@@ -13,7 +13,7 @@ from bench.result import Result
 from bench.rows import NewJob, Rows, final
 from bench.sink_process import Sink
 from bench.stack import Say, Stack
-from bench.usage import cores, cpu_time, memory_mib
+from bench.usage import cores, cpu_time, memory_mib, other_cores
 from include.errors import MillraceError
 from include.model import Job
 
@@ -31,6 +31,7 @@ class Observed:
     ledger: dict[str, int]
     memory_mib: float | None
     cores: dict[str, float]
+    other_cores: float
 
     @property
     def seconds(self) -> float:
@@ -112,7 +113,8 @@ class Stage:
         calls = self.calls(jobs)
         known = [sample for sample in memory if sample is not None]
         compared = tally(expected, calls, window)
-        return Observed(window, compared, calls, ledger, max(known, default=None), cores(before, after))
+        used, others = cores(before, after), other_cores(before, after)
+        return Observed(window, compared, calls, ledger, max(known, default=None), used, others)
 
     def _settle(self, jobs: Collection[Job], window: Window, expected: int) -> dict[str, int]:
         """What the ledger says when it has an end for every occurrence, or when it is too late for that."""
@@ -146,6 +148,7 @@ def report(result: Result, jobs: Collection[Job], observed: Observed) -> None:
         "cpu_cores_by_component": observed.cores,
         "seconds": observed.seconds,
     }
+    result.disturbed(observed.other_cores)
     result.demand(seen.expected > 0, "nothing was due, so nothing was measured")
     result.demand(seen.early == 0, f"{seen.early} calls came early")
     result.demand(seen.duplicates == 0, f"{seen.duplicates} calls came twice")

@@ -19,10 +19,11 @@ _POSTGRES = "postgres"
 
 @dataclass(frozen=True, slots=True)
 class CpuTime:
-    """Processor seconds so far by component, and when that was."""
+    """Processor seconds so far by component, and when that was; `others`: of whatever else runs on the machine."""
 
     at: float
     seconds: Mapping[str, float]
+    others: float = 0.0
 
 
 def cpu_time(run: Run) -> CpuTime:
@@ -32,7 +33,7 @@ def cpu_time(run: Run) -> CpuTime:
         with suppress(psutil.Error):
             times = process.cpu_times()
             seconds[component] += times.user + times.system + times.children_user + times.children_system
-    return CpuTime(time.monotonic(), seconds)
+    return CpuTime(time.monotonic(), seconds, _machine_seconds() - sum(seconds.values()) - _own_seconds(run))
 
 
 def cores(before: CpuTime, after: CpuTime) -> dict[str, float]:
@@ -43,6 +44,11 @@ def cores(before: CpuTime, after: CpuTime) -> dict[str, float]:
         for name, spent in after.seconds.items()
     }
     return dict(sorted(used.items(), key=lambda item: -item[1]))
+
+
+def other_cores(before: CpuTime, after: CpuTime) -> float:
+    """How many cores were busy with something else, or taken by the host: with many, the other numbers mean little."""
+    return round(max(after.others - before.others, 0.0) / (after.at - before.at), 2)
 
 
 def memory_mib(run: Run) -> float | None:
@@ -66,6 +72,24 @@ def _proportional_kib(pid: int) -> int:
             raise ProcessLookupError from None
         raise
     return next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+
+
+def _machine_seconds() -> float:
+    times = psutil.cpu_times()._asdict()
+    idle = ("idle", "iowait", "guest", "guest_nice")  # a guest's time is in `user` as well
+    return float(sum(spent for name, spent in times.items() if name not in idle))
+
+
+def _own_seconds(run: Run) -> float:
+    """What the bench has used: this process and the sink."""
+    me = psutil.Process()
+    processes = [me, *(child for child in me.children() if child.pid != run.supervisor.pid)]
+    seconds = 0.0
+    for process in processes:
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            seconds += times.user + times.system
+    return seconds
 
 
 def _processes(run: Run) -> Iterator[tuple[str, psutil.Process]]:

@@ -319,6 +319,16 @@ def test_a_missed_target_is_not_a_wrong_result() -> None:
     ]
 
 
+def test_a_disturbed_measurement_says_so() -> None:
+    """Numbers that were taken beside other work carry a caveat."""
+    quiet, noisy = Result("burst"), Result("burst")
+    quiet.disturbed(0.1)
+    noisy.disturbed(0.8)
+    assert verdicts(quiet) == []
+    assert verdicts(noisy) == ["burst: but 0.8 cores were busy with something else, so its speed means little"]
+    assert noisy.as_json()["other_cores"] == 0.8
+
+
 def test_the_table_is_markdown() -> None:
     """A line per scenario, as wide as the head; what does not apply is a dash."""
     burst, steady = Result("burst"), Result("steady")
@@ -396,6 +406,7 @@ def test_usage_is_that_of_the_process_tree() -> None:
 
 def test_cores_are_seconds_per_second() -> None:
     """Half a second of work in two seconds is a quarter of a core; the busiest comes first."""
-    before = usage.CpuTime(10.0, {"triggerer": 1.0, "scheduler": 5.0})
-    after = usage.CpuTime(12.0, {"triggerer": 1.5, "scheduler": 7.0, "postgres": 0.1})
+    before = usage.CpuTime(10.0, {"triggerer": 1.0, "scheduler": 5.0}, others=40.0)
+    after = usage.CpuTime(12.0, {"triggerer": 1.5, "scheduler": 7.0, "postgres": 0.1}, others=41.0)
+    assert usage.other_cores(before, after) == 0.5
     assert list(usage.cores(before, after).items()) == [("scheduler", 1.0), ("triggerer", 0.25), ("postgres", 0.05)]

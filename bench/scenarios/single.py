@@ -92,6 +92,7 @@ def _step(jobs: Collection[Job], observed: Observed, ahead: float) -> dict[str, 
         "lost": seen.lost,
         "armed_ahead_s": round(ahead, 1),
         "cpu_cores_by_component": observed.cores,
+        "other_cores": observed.other_cores,
         "kept_up": seen.lost == 0 and late is not None and late <= _WORST_LATENESS and ahead >= _LEAST_AHEAD,
     }
 

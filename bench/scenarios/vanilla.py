@@ -18,7 +18,7 @@ from bench.calls import Tally, Window, tally
 from bench.result import Result
 from bench.scenario import option
 from bench.stage import Stage, next_second, sleep_until
-from bench.usage import cores, cpu_time, memory_mib
+from bench.usage import cores, cpu_time, memory_mib, other_cores
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,15 @@ def run(stage: Stage, options: Options) -> Result:
     sleep_until(window.start)
     before = cpu_time(stage.stack.run)
     sleep_until(window.end)
-    used, memory = cores(before, cpu_time(stage.stack.run)), memory_mib(stage.stack.run)
+    after, memory = cpu_time(stage.stack.run), memory_mib(stage.stack.run)
+    used = cores(before, after)
     sleep_until(window.end + timedelta(seconds=_GRACE_SECONDS))
     calls = stage.sink.calls(range(options.jobs))
     seen = tally(_expected(options, window), calls, window)
     arrived = sum(window.holds(call.arrival) for call in calls)
     result.note(rate_per_s=arrived / options.seconds, rss_mib=memory, cpu_cores=sum(used.values()))
     result.extra |= {"cpu_cores_by_component": used, "seconds": options.seconds}
+    result.disturbed(other_cores(before, after))
     _report(result, options, seen)
     return result
 
