@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from include.settings import Settings
+
 ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
@@ -73,3 +75,12 @@ def test_doors_hold_no_logic() -> None:
     for path in [*(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").glob("*.py")]:
         assert len(path.read_text("utf-8").splitlines()) <= 20, f"{path} is more than a door"
     assert [path.name for path in (ROOT / "plugins").glob("*.py")] == ["millrace_plugin.py"]
+
+
+def test_every_setting_is_in_the_operations_page() -> None:
+    """What an operator may set is written down where an operator looks, with its default."""
+    page = (ROOT / "docs" / "operations.md").read_text("utf-8")
+    for name, field in Settings.model_fields.items():
+        [line] = [line for line in page.splitlines() if line.startswith(f"| `MILLRACE_{name.upper()}`")]
+        if not field.is_required() and field.default:
+            assert f"| {field.default:g} |" in line, f"the default of {name} is {field.default}"

@@ -98,8 +98,9 @@ def _step(jobs: Collection[Job], observed: Observed, ahead: float) -> dict[str, 
 
 
 def _demand_once(result: Result, observed: Observed) -> None:
-    """A system that is asked too much may be late; it may not be early, and may not do anything twice."""
+    """A system that is asked too much may be late; it may not stop, be early, or do anything twice."""
     seen = observed.tally
+    result.demand(seen.fired > 0, f"nothing fired any more at {seen.expected / observed.seconds:g} runs/s")
     result.demand(seen.early == 0, f"{seen.early} calls came early")
     result.demand(seen.duplicates == 0, f"{seen.duplicates} calls came twice")
 
