@@ -16,7 +16,6 @@ import pytest
 from tests.airflow_system import OF_AIRFLOW  # isort: split
 
 import include.actions
-import include.orchestration.bundle as module
 from include import registry
 from include import settings as our_settings
 from include.local.ports import free_port
@@ -70,12 +69,6 @@ def processor(airflow_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     made = Processor()
     yield made
     made.bundle._disconnect()
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A touched file is expected to be parsed at once."""
-    monkeypatch.setattr(module, "_PATIENCE_SECONDS", -1.0)
 
 
 def error(ours: DictConnection, id: int) -> Any:
@@ -181,7 +174,6 @@ def test_what_is_rolled_back_did_not_happen(processor: Processor, insert: Insert
     assert processor.look() == []
 
 
-@pytest.mark.usefixtures("impatient")
 def test_a_touch_is_repeated_until_the_shard_is_built(
     processor: Processor, insert: Insert, ours: DictConnection
 ) -> None:
@@ -197,15 +189,21 @@ def test_a_touch_is_repeated_until_the_shard_is_built(
     assert processor.look() == []
 
 
-def test_a_touched_file_is_given_time(processor: Processor, insert: Insert, ours: DictConnection) -> None:
-    """The file is not touched every second while Airflow gets round to it, but at once if there is another edit."""
+def test_of_two_edits_of_a_shard_neither_is_forgotten(
+    processor: Processor, insert: Insert, ours: DictConnection
+) -> None:
+    """A build that had seen one of two edits, seen in one look, is not enough, whichever it was."""
     three_shards(insert)
+    insert(id=65, name="row 65", cron="0 9 * * *")
     processor.start()
     ours.execute("update job set cron = '1 1 * * *' where id = 64")
+    between = shards.snapshot(ours)
+    ours.execute("update job set cron = '1 1 * * *' where id = 65")
     assert processor.look() == [1]
+    shards.note_build(ours, "job", 1, between)
+    assert processor.look() == [1]
+    assert processor.look_and_build() == [1]
     assert processor.look() == []
-    ours.execute("update job set cron = '2 2 * * *' where id = 64")
-    assert processor.look() == [1]
 
 
 def test_a_worker_touches_nothing_that_is_there(processor: Processor, insert: Insert, ours: DictConnection) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ from include.store.db import DictConnection, connect
 log = logging.getLogger(__name__)
 
 _IDLE_REFRESH_SECONDS = 300
-_PATIENCE_SECONDS = 3.0
 _STUB = '''"""An airflow dag file that Millrace writes: jobs {first} to {last}. Edit the rows, not this."""
 
 from include.orchestration.factory import job_dags
@@ -46,8 +44,7 @@ class RowBundle(BaseDagBundle):
     supports_versioning = False
 
     def __init__(self, **kwargs: Any) -> None:
-        self._unbuilt: dict[int, str] = {}
-        self._touched_at: dict[int, float] = {}
+        self._unbuilt: set[tuple[int, str]] = set()  # shard, transaction that changed it
         self._seen: str | None = None
         self._vetted = False
         self._db: DictConnection | None = None
@@ -82,12 +79,12 @@ class RowBundle(BaseDagBundle):
         super().initialize()
 
     def refresh(self) -> None:
-        """Touch the files of shards that changed, and again if a build that began before the change overtook it."""
-        now = time.monotonic()
-        for number in self._unbuilt:
-            if now - self._touched_at.get(number, float("-inf")) > _PATIENCE_SECONDS:
-                self._write(number)
-                self._touched_at[number] = now
+        """Touch the files of shards whose last build has not seen a change.
+
+        Again and again until one has: a parse that began before the change and ended after the touch passes for newer.
+        """
+        for number in {number for number, _ in self._unbuilt}:
+            self._write(number)
 
     def get_current_version(self) -> None:
         return None
@@ -105,15 +102,10 @@ class RowBundle(BaseDagBundle):
         mended = self._vet(db, shards.jobs_by_id(db, [change.row_id for change in jobs])) if jobs else set()
         for change in jobs:
             if change.changes_dag or change.row_id in mended:
-                number = change.row_id // shards.SHARD_SIZE
-                self._unbuilt[number] = change.transaction
-                self._touched_at.pop(number, None)
+                self._unbuilt.add((change.row_id // shards.SHARD_SIZE, change.transaction))
         self._seen = seen  # not before: if the connection is lost on the way here, these changes are looked at again
-        if self._unbuilt:
-            still = shards.unbuilt(db, "job", self._unbuilt)
-            self._unbuilt = {number: xid for number, xid in self._unbuilt.items() if number in still}
-        now = time.monotonic()
-        return any(now - self._touched_at.get(n, float("-inf")) > _PATIENCE_SECONDS for n in self._unbuilt)
+        self._unbuilt = shards.unbuilt(db, "job", self._unbuilt)
+        return bool(self._unbuilt)
 
     def _vet(self, db: DictConnection, jobs: Iterable[Job]) -> set[int]:
         """Write on each row what is wrong with it; return the rows of which that was news."""

@@ -5,7 +5,7 @@ A shard is a block of consecutive ids, so that a small system has few files and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,12 +45,14 @@ def changed_since(db: DictConnection, last: str) -> tuple[str, list[Change]]:
     return str(rows[0]["snapshot"]), changes
 
 
-def unbuilt(db: DictConnection, table_name: str, wanted: Mapping[int, str]) -> set[int]:
-    """Of the shards in `wanted` (number: transaction), those whose last build had not seen the transaction."""
-    if not wanted:
+def unbuilt(db: DictConnection, table_name: str, changed: Collection[tuple[int, str]]) -> set[tuple[int, str]]:
+    """Of the changed shards (number, transaction), those whose last build had not seen the transaction."""
+    if not changed:
         return set()
-    parameters = {"table_name": table_name, "numbers": list(wanted), "transactions": list(wanted.values())}
-    return {int(str(row["number"])) for row in db.execute(_SQL["unbuilt"], parameters)}
+    numbers, transactions = zip(*changed, strict=True)
+    parameters = {"table_name": table_name, "numbers": list(numbers), "transactions": list(transactions)}
+    rows: list[dict[str, Any]] = db.execute(_SQL["unbuilt"], parameters).fetchall()
+    return {(row["number"], row["transaction"]) for row in rows}
 
 
 def note_build(db: DictConnection, table_name: str, number: int, built: str) -> None:

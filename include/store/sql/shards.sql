@@ -19,7 +19,7 @@ from latest left join lateral (
 
 -- name: unbuilt
 -- Of the shards asked about, those whose last build had not seen the transaction that changed them.
-select want.number
+select want.number, want.transaction::text as transaction
 from unnest(%(numbers)s::bigint[], %(transactions)s::xid8[]) as want(number, transaction)
 left join shard s on s.table_name = %(table_name)s and s.number = want.number
 where s.built is null or not pg_visible_in_snapshot(want.transaction, s.built);
