@@ -89,14 +89,14 @@ def test_a_call_that_comes_in_pieces_came_when_it_began(sink: Sink) -> None:
     """A call that begins too early is early, however long it takes; and it is one call."""
     whole = a_post(103)
     with connected(sink) as connection:
+        began = time.time()
         for position in range(0, len(whole), 40):
-            if position == 0:
-                began = time.time()
+            last_piece_at = time.time()
             connection.sendall(whole[position : position + 40])
-            time.sleep(0.01)
+            time.sleep(0.1)
         read_answers(connection, 1)
     (call,) = sink.calls([103])
-    assert began <= call.arrival < began + 0.03
+    assert began <= call.arrival < last_piece_at
 
 
 def test_the_sink_answers_who_wants_to_close(sink: Sink) -> None:
@@ -135,7 +135,7 @@ def test_a_slow_sink_can_fail(tmp_path: Path) -> None:
             began = time.monotonic()
             connection.sendall(a_post(106))
             assert connection.recv(65_536).startswith(b"HTTP/1.1 500")
-            assert time.monotonic() - began >= 0.1
+            assert time.monotonic() - began >= 0.09  # timers of event loops are a millisecond or so coarse
     finally:
         slow.stop()
     assert [call.job_id for call in parse_calls(file.read_text())] == [106]

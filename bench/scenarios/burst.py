@@ -20,8 +20,8 @@ class Options:
     ahead: int = option(60, "seconds from inserting them to that instant, at least")
 
 
-SMALL = Options(jobs=20, ahead=32)
-_SECONDS = 10
+SMALL = Options(jobs=20, ahead=20)
+_SECONDS = 5
 
 
 def run(stage: Stage, options: Options) -> Result:

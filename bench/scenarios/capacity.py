@@ -21,7 +21,7 @@ class Options:
     idle: int = option(20, "seconds for which the DAG processor is then watched while nothing changes")
 
 
-SMALL = Options(jobs=100, every=5, seconds=10, idle=5)
+SMALL = Options(jobs=100, every=5, seconds=10, idle=3)
 _LONGEST_ARMING = 600
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +18,7 @@ from pathlib import Path
 from bench.calls import Tally, Window, tally
 from bench.result import Result
 from bench.scenario import option
-from bench.stage import Stage, next_second, sleep_until
+from bench.stage import Stage, next_second, sleep_until, utcnow
 from bench.usage import cores, cpu_time, memory_mib, other_cores
 
 
@@ -29,7 +30,7 @@ class Options:
     workers: int = option(8, "tasks at once")
 
 
-SMALL = Options(jobs=2, every=10, seconds=20, workers=2)
+SMALL = Options(jobs=2, every=5, seconds=10, workers=2)
 _DAGS_FILE = Path(__file__).parents[1] / "vanilla_dags.py"
 _LONGEST_START = 180
 _GRACE_SECONDS = 15  # what was due in the window and came no later still counts
@@ -62,15 +63,22 @@ def run(stage: Stage, options: Options) -> Result:
     sleep_until(window.end)
     after, memory = cpu_time(stage.stack.run), memory_mib(stage.stack.run)
     used = cores(before, after)
-    sleep_until(window.end + timedelta(seconds=_GRACE_SECONDS))
-    calls = stage.sink.calls(range(options.jobs))
-    seen = tally(_expected(options, window), calls, window)
+    seen, calls = _seen(stage, options, window), stage.sink.calls(range(options.jobs))
     arrived = sum(window.holds(call.arrival) for call in calls)
     result.note(rate_per_s=arrived / options.seconds, rss_mib=memory, cpu_cores=sum(used.values()))
     result.extra |= {"cpu_cores_by_component": used, "seconds": options.seconds}
     result.disturbed(other_cores(before, after))
     _report(result, options, seen)
     return result
+
+
+def _seen(stage: Stage, options: Options, window: Window) -> Tally:
+    """What has come when all has, or when the grace is over."""
+    expected = _expected(options, window)
+    grace = window.end + timedelta(seconds=_GRACE_SECONDS)
+    while (seen := tally(expected, stage.sink.calls(range(options.jobs)), window)).lost and utcnow() < grace:
+        time.sleep(0.5)
+    return seen
 
 
 def _report(result: Result, options: Options, seen: Tally) -> None:
