@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from include import registry
@@ -19,6 +19,7 @@ from include.store.ledger import Claim, Result
 
 log = logging.getLogger(__name__)
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _LONGEST_RETRY_DELAY = timedelta(days=1)
 
 
@@ -34,7 +35,7 @@ class Attempt:
 
 def webhook_id(job_id: int, due: datetime) -> str:
     """The key of an occurrence: the same for every attempt, and free of dots (Standard Webhooks 1.0.0)."""
-    return f"job_{job_id}_{int(due.timestamp() * 1_000_000)}"
+    return f"job_{job_id}_{(due - _EPOCH) // timedelta(microseconds=1)}"
 
 
 def retry_delay(job: Job, attempt: int) -> timedelta:

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _CLAIM_AHEAD = timedelta(milliseconds=100)
 # A shift that falls behind by more than this treats what it has not reached as missed, by the row's misfire rule.
 _SLIP = timedelta(seconds=5)
+# How long an occurrence waits for the one before it to end, before it is skipped for overlapping.
+_ALMOST_DONE_SECONDS = 0.5
 _TICK = timedelta(microseconds=1)
 _MISSED_AT_ONCE = 500
 
@@ -131,6 +133,7 @@ async def _fire(duty: Duty, position: datetime) -> None:
         elif utcnow() >= (duty.until if duty.active else duty.border):
             return
         elif was_active and utcnow() - due <= _SLIP:
+            await _let_finish(duty)
             if not await duty.start(due) and due >= duty.border:
                 return  # another process is on duty
             position = due
@@ -147,6 +150,12 @@ async def _rung_before(duty: Duty, due: datetime) -> bool:
         return True
     # What is still under way might end in time: the overlap is judged at the instant and not before.
     return bool(duty.tasks) and await duty.bell.sleep_until(instant)
+
+
+async def _let_finish(duty: Duty) -> None:
+    """Give an execution that is about to end a moment to do so: being late together is not an overlap."""
+    if duty.tasks and duty.job.overlap == "skip":
+        await asyncio.wait(set(duty.tasks), timeout=_ALMOST_DONE_SECONDS)
 
 
 async def _settle(duty: Duty, since: datetime) -> datetime:

