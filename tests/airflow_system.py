@@ -60,6 +60,7 @@ _configure()
 
 # Airflow's own, from deep within; everything else that warns is an error.
 OF_AIRFLOW = [
+    pytest.mark.xdist_group("airflow"),  # Airflow is imported, and its database made, in one process only
     pytest.mark.filterwarnings("ignore::DeprecationWarning:airflow"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning:sqlalchemy"),
 ]

@@ -30,15 +30,36 @@ def server() -> Iterator[Postgres]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def shared_database(server: Postgres) -> str:
+    """A migrated database that tests use one after another; a copy for each would cost 0.3 s apiece."""
+    return copy_of_template(server)
+
+
 @pytest.fixture
-def database_url(server: Postgres) -> Iterator[str]:
-    """A fresh, migrated database."""
+def database_url(server: Postgres, shared_database: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A migrated database with no rows; for a test that changes the schema (`fresh_database`), one of its own."""
+    if request.node.get_closest_marker("fresh_database"):
+        yield server.url(copy_of_template(server))
+        return
+    name = shared_database
+    yield server.url(name)
+    with psycopg.connect(server.url(name), autocommit=True) as admin:
+        admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        admin.execute("truncate job, audit, lease, shard restart identity")
+        admin.execute("delete from execution")
+        admin.execute("alter sequence revision restart")
+
+
+def copy_of_template(server: Postgres) -> str:
     name = f"test_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as admin:
         admin.execute(f"create database {name} template template")
         admin.execute(f"alter database {name} set search_path = millrace, public")
-        yield server.url(name)
-        admin.execute(f"drop database {name} with (force)")
+    return name
 
 
 @pytest.fixture

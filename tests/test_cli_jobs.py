@@ -829,6 +829,7 @@ def test_a_database_that_goes_away_is_a_retryable_error(run: Run, db: DictConnec
         cut_and_ask()
 
 
+@pytest.mark.fresh_database
 def test_a_database_without_our_tables_is_named(
     refused: Callable[..., str], db: DictConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

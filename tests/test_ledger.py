@@ -266,6 +266,7 @@ async def test_a_restarted_connection_loses_nothing(database_url: str, db: DictC
     assert row == {"rows": 200, "good": True, "most": 1}
 
 
+@pytest.mark.fresh_database
 async def test_an_open_ledger_has_days_ahead(database_url: str, db: DictConnection) -> None:
     """Opening makes the partitions of the coming week, so that executions never pile up in the default one."""
     db.execute("drop table execution cascade")

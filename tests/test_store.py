@@ -158,6 +158,7 @@ def test_a_change_is_announced(database_url: str, db: DictConnection) -> None:
     assert heard == [f"job:{job_id}"]
 
 
+@pytest.mark.fresh_database
 def test_partitions_take_over_what_the_default_one_held(db: DictConnection) -> None:
     """A day that gets its partition late keeps the executions that were written before."""
     then = datetime(2020, 5, 17, 12, tzinfo=timezone.utc)

@@ -45,7 +45,7 @@ def _application(command: str) -> typer.Typer:
             group = import_module(f"include.cli.{name}").app if command == name else typer.Typer()
             app.add_typer(group, name=name, help=summary)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
-    _pass_on(app, "test", ["-m", "pytest"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
+    _pass_on(app, "test", ["-m", "include.cli.tests"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
     _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.", at=_PROJECT)
     return app
 

@@ -77,6 +77,7 @@ def _check(job: Job, overrides: dict[str, Any]) -> None:
 def _trigger(api: AirflowApi, job: Job, conf: dict[str, Any]) -> tuple[str, datetime]:
     """The run's id, and the instant that its execution has in the ledger. A new row's DAG may still be on its way."""
     deadline = time.monotonic() + _LONGEST_WAIT_FOR_DAG_SECONDS
+    told = False
     while True:
         due = utcnow()
         run_id = api.trigger(job.dag_id, due, conf)
@@ -87,8 +88,9 @@ def _trigger(api: AirflowApi, job: Job, conf: dict[str, Any]) -> tuple[str, date
                 f"Airflow has no DAG {job.dag_id} for job {job.name!r}; `./millrace jobs show {job.id}` may say why, "
                 "and `./millrace logs dag-processor`"
             )
-        if deadline - time.monotonic() > _LONGEST_WAIT_FOR_DAG_SECONDS - _DAG_POLL_SECONDS:
+        if not told:
             note(f"waiting for the job's DAG, {job.dag_id}")
+            told = True
         time.sleep(_DAG_POLL_SECONDS)
 
 
