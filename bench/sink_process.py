@@ -59,7 +59,7 @@ class Sink:
     def stop(self) -> None:
         """Return when it has ended."""
         assert self._process.stdin is not None  # noqa: S101 - pipes
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None  # noqa: S101 - pipes
         self._process.stdin.close()
         try:
             self._process.wait(_STOP_SECONDS)

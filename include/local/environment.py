@@ -36,7 +36,8 @@ class Site:
     @property
     def url(self) -> str:
         """Where to reach it from this machine; an address and not a name, which may mean IPv6 first."""
-        return f"http://{LOOPBACK if self.host in ('0.0.0.0', '') else self.host}:{self.port}"  # noqa: S104
+        everywhere = self.host in ("0.0.0.0", "")  # noqa: S104 - compared with, not bound to
+        return f"http://{LOOPBACK if everywhere else self.host}:{self.port}"
 
 
 def read_settings(file: Path = SETTINGS_FILE) -> dict[str, str]:
