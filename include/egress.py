@@ -24,12 +24,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from include.errors import AttemptError, PermanentError, RetryableError
-from include.model import Reply
+from include.model import BODY_CAP, Reply
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
-BODY_CAP = 64 * 1024
 MAX_REDIRECTS = 5
 USER_AGENT = "Millrace"
 
@@ -154,10 +153,12 @@ class Egress:
         body: bytes | None = None,
         timeout_seconds: float,
         follow_redirects: bool = True,
+        body_cap: int = BODY_CAP,
     ) -> Reply:
         """Return the reply whatever its status; raise `RetryableError` or `PermanentError` where there is none.
 
-        `timeout_seconds` covers everything: the wait for a free connection, redirects, reading the body.
+        `timeout_seconds` covers everything: the wait for a free connection, redirects, reading the body, of which the
+        first `body_cap` bytes are kept.
         """
         hop = _Hop(method, _target(method, url, params), headers, body)
         session = self._session or self._open()
@@ -172,7 +173,7 @@ class Egress:
                     hop.method, hop.url, headers=hop.headers, data=hop.body, timeout=timeout, allow_redirects=False
                 )
                 if not follow_redirects or response.status not in _REDIRECTS or "Location" not in response.headers:
-                    return await _read(response, hop.url)
+                    return await _read(response, hop.url, body_cap)
                 response.release()
                 redirects += 1
                 if redirects > MAX_REDIRECTS:
@@ -238,24 +239,24 @@ def _timeout_at(deadline: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=max(deadline - time.monotonic(), 0.001), ceil_threshold=math.inf)
 
 
-async def _read(response: aiohttp.ClientResponse, url: URL) -> Reply:
+async def _read(response: aiohttp.ClientResponse, url: URL, cap: int) -> Reply:
     """Read the body up to the cap, counted after decompression, and drop the connection if there is more."""
     headers = response.headers
     length = response.content_length
     if (
         length is not None
-        and length <= BODY_CAP
+        and length <= cap
         and "Content-Encoding" not in headers
         and "Transfer-Encoding" not in headers
     ):
         return Reply(response.status, headers, await response.read(), False, str(url))
     body = bytearray()
     try:
-        while len(body) <= BODY_CAP and (chunk := await response.content.readany()):
+        while len(body) <= cap and (chunk := await response.content.readany()):
             body += chunk
     finally:
         response.close()  # after a body that was read to its end, the connection is back in the pool already
-    return Reply(response.status, headers, bytes(body[:BODY_CAP]), len(body) > BODY_CAP, str(url))
+    return Reply(response.status, headers, bytes(body[:cap]), len(body) > cap, str(url))
 
 
 def _redirected(hop: _Hop, status: int, location: str) -> _Hop:

@@ -36,3 +36,19 @@ class RetryableError(AttemptError):
 
 class PermanentError(AttemptError):
     """Give up on this occurrence: a 404, a refused address. The next occurrence may still succeed."""
+
+
+class RateLimitedError(RetryableError):
+    """Wait as told, then go on: the source is asked too often, which is not a failure of anybody's."""
+
+
+class CursorLostError(RetryableError):
+    """Begin the pull anew: the source no longer knows the place where the last one stopped."""
+
+
+class RefusedError(MillraceError):
+    """What somebody sent is refused and not stored; `status` is the HTTP status that says why, the message the reason."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 
 from include.schedule import Schedule
+
+BODY_CAP = 64 * 1024
+PAGE_CAP = 8 * 1024 * 1024
 
 Status = Literal["running", "retrying", "success", "failed", "skipped", "missed", "cancelled"]
 
@@ -53,6 +56,102 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Connector:
+    """One row of `connector`. `schedule` is when it is pulled; while it is failing, when it is probed."""
+
+    id: int
+    name: str
+    owner: str
+    kind: str
+    config: dict[str, Any]
+    schedule: Schedule
+    every: timedelta | None
+    rate_limit: str | None
+    budget: str | None
+    timeout: timedelta
+    alert_after: int
+    notify: dict[str, Any] | None
+    is_active: bool
+    paused_until: datetime | None
+    cursor: JsonValue
+    failures: int
+    failing_since: datetime | None
+    not_before: datetime | None
+    revision: int
+    schedule_changed_at: datetime
+    error: str | None = None
+
+    @property
+    def dag_id(self) -> str:
+        return f"connector_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Workflow:
+    """One row of `workflow`, with its connector's name. It is due every `schedule.every` from `started_at` on."""
+
+    id: int
+    name: str
+    owner: str
+    connector_id: int
+    connector_name: str
+    schedule: Schedule
+    started_at: datetime
+    filter: str | None
+    kind: str
+    payload: dict[str, Any]
+    on_error: Literal["quarantine", "stop", "skip"]
+    batch_size: int
+    retries: int
+    retry_delay: timedelta
+    retry_backoff: float
+    timeout: timedelta
+    is_active: bool
+    paused_until: datetime | None
+    revision: int
+    schedule_changed_at: datetime
+    error: str | None = None
+
+    @property
+    def dag_id(self) -> str:
+        return f"workflow_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One thing that a source has. Without a `key` its content is its key."""
+
+    key: str | None
+    payload: JsonValue
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records, and where to go on after them: committed together or not at all.
+
+    `cursor` is any JSON; the next pull gets it back. `about` is what a preview shows of how the page came about.
+    """
+
+    records: Sequence[Record]
+    cursor: JsonValue
+    about: Mapping[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An Airflow connection: where secrets are. It is not to be logged, so its `repr` shows its name only."""
+
+    id: str
+    type: str | None = None
+    host: str | None = field(default=None, repr=False)
+    port: int | None = field(default=None, repr=False)
+    schema: str | None = field(default=None, repr=False)
+    login: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An HTTP response: `body` holds at most the cap, `truncated` says whether there was more."""
 
@@ -80,6 +179,7 @@ class Http(Protocol):
         body: bytes | None = None,
         timeout_seconds: float,
         follow_redirects: bool = True,
+        body_cap: int = BODY_CAP,
     ) -> Reply:
         """Return the reply whatever its status; raise `RetryableError` or `PermanentError` where there is none."""
         ...
@@ -111,3 +211,39 @@ class Output:
     code: int | None = None
     excerpt: str | None = None
     data: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Source(Generic[C]):
+    """One pull, as a connector sees it.
+
+    `cursor` is that of the last page that was committed, None before the first. `connection` is the one that the
+    configuration names as `conn_id`. `http` keeps to the row's rate limit; a request may take `timeout_seconds`, and a
+    page's body is at most `PAGE_CAP` bytes. `now` is when the pull began.
+    """
+
+    config: C
+    cursor: JsonValue
+    http: Http
+    connection: Connection | None
+    now: datetime
+    timeout_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[C]):
+    """What somebody pushed, as a connector sees it: header names in lower case, the body as it came."""
+
+    config: C
+    headers: Mapping[str, str]
+    body: bytes
+    connection: Connection | None
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a delivery holds; `id` is the sender's own for it, by which a delivery that comes twice is stored once."""
+
+    records: Sequence[Record]
+    id: str | None = None

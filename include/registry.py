@@ -1,63 +1,161 @@
-"""A kind is a file: `include/actions/<kind>.py` implements jobs of that kind, and nothing else lists it."""
+"""A kind is a file, and nothing else lists it.
+
+`include/actions/<kind>.py` is what jobs and workflows of that kind do, `include/connectors/<kind>.py` is where records
+of that kind come from. A file whose name starts with `_` is not a kind.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
 from include.errors import ConfigError
-from include.model import Call, Config, Job, Output
+from include.model import Call, Config, Connector, Delivery, Job, Output, Page, Received, Source, Workflow
+from include.templates import Template
 
-_ACTIONS = Path(__file__).parent / "actions"
+_HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What a job of one kind does: `config` is the shape of its payload, `act` does the work in the triggerer."""
+    """What a job or a workflow of one kind does: `config` is the shape of its payload, `act` does the work.
+
+    `record_field` is the setting that gets the record of a workflow that does not say what to send.
+    """
 
     kind: str
     config: type[Config]
     act: Callable[[Call[Any]], Awaitable[Output]]
     summary: str
+    record_field: str | None = None
 
     def parse(self, payload: dict[str, Any]) -> Config:
         """Return the payload as the kind's settings, or raise `ConfigError` naming every field that does not fit."""
-        try:
-            return self.config.model_validate(payload)
-        except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc']) or 'payload'}: {problem['msg']}"
-                for problem in error.errors(include_url=False, include_input=False)
-            )
-            raise ConfigError(f"the payload does not fit kind {self.kind!r}: {problems}") from error
+        return _parse(self.config, payload, f"the payload does not fit kind {self.kind!r}", "payload")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceKind:
+    """Where the records of one kind of connector come from.
+
+    One that `pull`s does so in the triggerer, or, if its `pull` is an ordinary generator, on a worker; one that
+    `receive`s is pushed to, through the API.
+    """
+
+    kind: str
+    config: type[Config]
+    pull: Callable[[Source[Any]], AsyncIterator[Page]] | Callable[[Source[Any]], Iterator[Page]] | None
+    receive: Callable[[Delivery[Any]], Awaitable[Received]] | None
+    summary: str
+
+    @property
+    def runs_on(self) -> Literal["triggerer", "worker", "api"]:
+        if self.pull is None:
+            return "api"
+        return "triggerer" if inspect.isasyncgenfunction(self.pull) else "worker"
+
+    def parse(self, config: dict[str, Any]) -> Config:
+        """Return the configuration as the kind's settings, or raise `ConfigError` naming every field that is wrong."""
+        return _parse(self.config, config, f"the config does not fit kind {self.kind!r}", "config")
 
 
 @cache
 def action_kinds() -> tuple[str, ...]:
-    """The kinds that jobs can have, sorted; a file whose name starts with `_` is not a kind."""
-    return tuple(sorted(file.stem for file in _ACTIONS.glob("*.py") if not file.stem.startswith("_")))
+    """The kinds that jobs and workflows can have, sorted."""
+    return _kinds("actions")
+
+
+@cache
+def source_kinds() -> tuple[str, ...]:
+    """The kinds that connectors can have, sorted."""
+    return _kinds("connectors")
 
 
 @cache
 def action(kind: str) -> Action:
     """Return the action of a kind, or raise `ConfigError` that lists the kinds there are."""
-    if kind not in action_kinds():
-        close = difflib.get_close_matches(kind, action_kinds(), n=1)
+    module = _module("actions", kind, action_kinds())
+    record_field = getattr(module, "RECORD_FIELD", None)
+    return Action(kind, module.Config, module.act, _summary(module), record_field)
+
+
+@cache
+def source(kind: str) -> SourceKind:
+    """Return the kind of a connector, or raise `ConfigError` that lists the kinds there are."""
+    module = _module("connectors", kind, source_kinds())
+    pull, receive = getattr(module, "pull", None), getattr(module, "receive", None)
+    return SourceKind(kind, module.Config, pull, receive, _summary(module))
+
+
+def vet(row: Job | Connector | Workflow) -> None:
+    """Raise `ConfigError` if the row could not run: its schedule, its kind or its settings are wrong."""
+    row.schedule.validate()
+    if isinstance(row, Job):
+        action(row.kind).parse(row.payload)
+    elif isinstance(row, Workflow):
+        template_of(row)
+    else:
+        kind = source(row.kind)
+        kind.parse(row.config)
+        if kind.runs_on == "worker" and row.every is not None and row.every.total_seconds() < 60:
+            raise ConfigError(f"kind {row.kind!r} runs on a worker, at most once a minute: write every >= 1 minute")
+        if row.notify is not None:
+            _vet_templated(row.notify.get("kind", ""), Template(row.notify.get("payload", {})))
+
+
+def template_of(workflow: Workflow) -> Template:
+    """The workflow's payload as a template that makes settings of its kind out of records."""
+    payload = workflow.payload
+    field = action(workflow.kind).record_field
+    if field is not None and field not in payload:
+        payload = {**payload, field: "{{ records if workflow.batch_size > 1 else record }}"}
+    template = Template(payload)
+    _vet_templated(workflow.kind, template)
+    return template
+
+
+def _vet_templated(kind: str, template: Template) -> None:
+    """Judge what of a payload is not a template; the rest is judged when it is rendered."""
+    try:
+        action(kind).config.model_validate(template.payload)
+    except ValidationError as error:
+        problems = [p for p in error.errors(include_url=False) if not template.covers(p["loc"])]
+        if problems:
+            raise ConfigError(f"the payload does not fit kind {kind!r}: {_spell(problems, 'payload')}") from error
+
+
+def _kinds(folder: str) -> tuple[str, ...]:
+    return tuple(sorted(file.stem for file in (_HERE / folder).glob("*.py") if not file.stem.startswith("_")))
+
+
+def _module(folder: str, kind: str, known: tuple[str, ...]) -> ModuleType:
+    if kind not in known:
+        close = difflib.get_close_matches(kind, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown kind {kind!r}; {hint}there are: {', '.join(action_kinds())}")
-    module = import_module(f"include.actions.{kind}")
-    summary = (module.__doc__ or "").strip().partition("\n")[0]
-    return Action(kind=kind, config=module.Config, act=module.act, summary=summary)
+        raise ConfigError(f"unknown kind {kind!r}; {hint}there are: {', '.join(known)}")
+    return import_module(f"include.{folder}.{kind}")
 
 
-def vet(job: Job) -> None:
-    """Raise `ConfigError` if the job could not run: its schedule, its kind or its payload is wrong."""
-    job.schedule.validate()
-    action(job.kind).parse(job.payload)
+def _summary(module: ModuleType) -> str:
+    return (module.__doc__ or "").strip().partition("\n")[0]
+
+
+def _parse(config: type[Config], settings: dict[str, Any], what: str, root: str) -> Config:
+    try:
+        return config.model_validate(settings)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_input=False)
+        raise ConfigError(f"{what}: {_spell(problems, root)}") from error
+
+
+def _spell(problems: Any, root: str) -> str:
+    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or root}: {problem['msg']}" for problem in problems)

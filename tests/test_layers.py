@@ -15,13 +15,15 @@ LAYERS = (
     {"errors", "wall_cron"},
     {"schedule"},
     {"model"},
-    {"settings"},
+    {"settings", "templates"},
     {"registry"},
     {"store", "egress"},
-    {"actions"},
+    {"actions", "connectors"},
+    {"user_code"},
     {"shifts"},
     {"local"},
-    {"orchestration", "cli"},
+    {"orchestration"},
+    {"api", "cli"},
 )
 # Same level, but no stranger: a cron expression is part of a schedule, and its errors are ours.
 SIBLINGS = {("wall_cron", "errors")}

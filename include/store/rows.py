@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timezone
+from datetime import timedelta, timezone
 from typing import Any
 
-from include.model import Job
+from include.model import Connector, Job, Workflow
 from include.schedule import Schedule
+
+# A connector that fails is probed at this rate, a run each, until it recovers.
+PROBE_EVERY = timedelta(minutes=5)
 
 
 def job_from_row(row: dict[str, Any]) -> Job:
@@ -40,6 +43,67 @@ def job_from_row(row: dict[str, Any]) -> Job:
         paused_until=row["paused_until"],
         revision=row["revision"],
         schedule_revision=row["schedule_revision"],
+        schedule_changed_at=row["schedule_changed_at"],
+        error=row["error"],
+    )
+
+
+def connector_from_row(row: dict[str, Any]) -> Connector:
+    """Return the row as a `Connector`; whether its configuration makes sense is not judged here."""
+    every = row["every"]
+    probing = every is not None and row["failing_since"] is not None
+    return Connector(
+        id=row["id"],
+        name=row["name"],
+        owner=row["owner"],
+        kind=row["kind"],
+        config=row["config"],
+        schedule=Schedule(
+            anchor=row["created_at"].astimezone(timezone.utc),
+            salt=row["id"],
+            every=max(every, PROBE_EVERY) if probing else every,
+        ),
+        every=every,
+        rate_limit=row["rate_limit"],
+        budget=row["budget"],
+        timeout=row["timeout"],
+        alert_after=row["alert_after"],
+        notify=row["notify"],
+        is_active=row["is_active"],
+        paused_until=row["paused_until"],
+        cursor=row["cursor"],
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+        not_before=row["not_before"],
+        revision=row["revision"],
+        schedule_changed_at=row["schedule_changed_at"],
+        error=row["error"],
+    )
+
+
+def workflow_from_row(row: dict[str, Any]) -> Workflow:
+    """Return the row, with its connector's name as `connector`, as a `Workflow`; whether it makes sense is not judged."""
+    started_at = row["started_at"].astimezone(timezone.utc)
+    return Workflow(
+        id=row["id"],
+        name=row["name"],
+        owner=row["owner"],
+        connector_id=row["connector_id"],
+        connector_name=row["connector"],
+        schedule=Schedule(anchor=started_at, salt=row["id"], every=row["every"]),
+        started_at=started_at,
+        filter=row["filter"],
+        kind=row["kind"],
+        payload=row["payload"],
+        on_error=row["on_error"],
+        batch_size=row["batch_size"],
+        retries=row["retries"],
+        retry_delay=row["retry_delay"],
+        retry_backoff=row["retry_backoff"],
+        timeout=row["timeout"],
+        is_active=row["is_active"],
+        paused_until=row["paused_until"],
+        revision=row["revision"],
         schedule_changed_at=row["schedule_changed_at"],
         error=row["error"],
     )
