@@ -47,7 +47,7 @@ class CursorLostError(RetryableError):
 
 
 class RefusedError(MillraceError):
-    """What somebody sent is refused and not stored; `status` is the HTTP status that says why, the message the reason."""
+    """What somebody sent is refused and not stored; `status` is the HTTP status that fits, the message the reason."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)

@@ -49,7 +49,7 @@ def database_url(server: Postgres, shared_database: str, request: pytest.Fixture
             "select pg_terminate_backend(pid, 5000) from pg_stat_activity"
             " where datname = current_database() and pid <> pg_backend_pid()"
         )
-        admin.execute("truncate job, audit, lease, shard restart identity")
+        admin.execute("truncate job, audit, lease, shard, turn, budget, connector, record restart identity cascade")
         admin.execute("delete from execution")
         admin.execute("alter sequence revision restart")
 

@@ -22,8 +22,8 @@ LAYERS = (
     {"user_code"},
     {"shifts"},
     {"local"},
-    {"orchestration"},
-    {"api", "cli"},
+    {"orchestration", "cli"},
+    {"api"},
 )
 # Same level, but no stranger: a cron expression is part of a schedule, and its errors are ours.
 SIBLINGS = {("wall_cron", "errors")}

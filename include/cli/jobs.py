@@ -32,7 +32,7 @@ from include.errors import ConfigError
 from include.model import Status
 from include.store import jobs
 from include.store.db import DictConnection
-from include.store.jobs import Row
+from include.store.edits import Row, is_id
 from include.store.rows import job_from_row
 from include.wall_cron import zone_named
 
@@ -185,7 +185,7 @@ def _executions_of_one(
     try:
         job = jobs.find(db, name_or_id)
     except ConfigError:
-        if not jobs.is_id(name_or_id):
+        if not is_id(name_or_id):
             raise
         rows = jobs.executions(db, int(name_or_id), status=status, since=since, limit=limit)
         if not rows:

@@ -19,7 +19,7 @@ from include.errors import ConfigError, MillraceError, RetryableError
 from include.model import FINAL, Job
 from include.store import jobs
 from include.store.db import DictConnection
-from include.store.jobs import Row
+from include.store.edits import Row
 from include.store.rows import job_from_row
 
 _POLL_SECONDS = 0.2

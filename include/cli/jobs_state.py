@@ -15,7 +15,7 @@ from include.cli.times import parse_instant, spell_instant
 from include.errors import ConfigError
 from include.store import jobs
 from include.store.db import DictConnection
-from include.store.jobs import Row
+from include.store.edits import Row, changing
 
 
 def pause(
@@ -62,7 +62,7 @@ def rm(
         rows = _found(db, names_or_ids)
         if not yes:
             _ask(rows)
-        with jobs.changing(db):
+        with changing(db):
             removed = jobs.remove(db, [row["id"] for row in rows])
     if as_json:
         print_json(removed)
@@ -74,7 +74,7 @@ def rm(
 def _change_all(names_or_ids: list[str], changes: dict[str, Any], done: str, as_json: bool) -> None:
     with open_database() as db:
         rows = _found(db, names_or_ids)
-        with jobs.changing(db):
+        with changing(db):
             rows = [jobs.change(db, row["id"], changes) for row in rows]
     if as_json:
         print_json([job_document(row, utcnow()) for row in rows])

@@ -11,7 +11,7 @@ from include.cli.output import Cell, status_cell
 from include.cli.times import spell_duration, spell_instant
 from include.errors import ConfigError
 from include.model import Job
-from include.store.jobs import Row
+from include.store.edits import Row
 from include.store.rows import job_from_row
 
 _TICK = timedelta(microseconds=1)

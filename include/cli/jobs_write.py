@@ -15,7 +15,8 @@ from include.cli.payload import assign, read_payload
 from include.cli.times import spell_instant
 from include.errors import ConfigError
 from include.store import jobs
-from include.store.jobs import DEFAULTS, Row
+from include.store.edits import Row, changing, is_id
+from include.store.jobs import DEFAULTS
 from include.store.rows import job_from_row
 
 _FIRES_SHOWN = 3
@@ -41,7 +42,7 @@ def add(
     columns = {"name": name, "kind": kind, **options.columns(zone="UTC", now=now)}
     columns["payload"] = assign(read_payload(options.payload, options.payload_file) or {}, options.assignments or ())
     _vet({**DEFAULTS, **columns, "created_at": now, "schedule_changed_at": now, **_UNSTORED})
-    with open_database() as db, jobs.changing(db):
+    with open_database() as db, changing(db):
         row = jobs.insert(db, columns)
     _show_written("added", row, now, as_json)
     if not as_json:
@@ -84,13 +85,13 @@ def edit(
         if not changes:
             raise ConfigError("nothing to change; `./millrace jobs edit --help` lists what can be given")
         _vet({**row, **changes})
-        with jobs.changing(db):
+        with changing(db):
             row = jobs.change(db, row["id"], changes)
     _show_written("changed", row, now, as_json)
 
 
 def _check_name(name: str) -> None:
-    if jobs.is_id(name):
+    if is_id(name):
         raise ConfigError(f"the name {name} would be read as an id; write one that is not all digits")
 
 

@@ -6,21 +6,14 @@ Rows are dicts here and not `Job`s: people see every column, and a row that make
 from __future__ import annotations
 
 import difflib
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
-import psycopg
-from psycopg.types.json import Jsonb
-
 from include.errors import ConfigError
 from include.store.db import DictConnection, queries
-
-Row = dict[str, Any]
+from include.store.edits import LARGEST_ID, Row, document, is_id
 
 # What a new job has where nothing else is said: the defaults of the table, known here so that a job can be judged as a
 # whole before there is a row.
@@ -49,17 +42,6 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 
 _SQL = {name: text.encode() for name, text in queries("jobs").items()}
-_LARGEST_ID = 2**63 - 1
-
-
-@contextmanager
-def changing(db: DictConnection) -> Iterator[None]:
-    """All changes made inside happen, or none; what the database refuses is a `ConfigError` in its words."""
-    try:
-        with db.transaction():
-            yield
-    except (psycopg.IntegrityError, psycopg.DataError) as error:
-        raise ConfigError(_refusal(db, error)) from error
 
 
 def find(db: DictConnection, name_or_id: str) -> Row:
@@ -73,11 +55,6 @@ def find(db: DictConnection, name_or_id: str) -> Row:
     close = difflib.get_close_matches(name_or_id, names, n=3)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`./millrace jobs list` shows those there are"
     raise ConfigError(f"there is no job named {name_or_id!r}; {hint}")
-
-
-def is_id(name_or_id: str) -> bool:
-    """Whether people mean an id: all digits."""
-    return name_or_id.isascii() and name_or_id.isdigit()
 
 
 def page(
@@ -97,12 +74,12 @@ def page(
 
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
     """Add a job; columns that are not given have their default. Call it inside `changing`."""
-    return _one(db, "insert_job", {"columns": _document({**DEFAULTS, **columns})})
+    return _one(db, "insert_job", {"columns": document({**DEFAULTS, **columns})})
 
 
 def change(db: DictConnection, job_id: int, changes: Mapping[str, Any]) -> Row:
     """Set the columns that are given and no other. Call it inside `changing`."""
-    return _one(db, "change_job", {"id": job_id, "changes": _document(changes)})
+    return _one(db, "change_job", {"id": job_id, "changes": document(changes)})
 
 
 def remove(db: DictConnection, ids: Sequence[int]) -> list[Row]:
@@ -129,7 +106,7 @@ def executions_of_all(db: DictConnection, *, status: str | None, since: datetime
 
 
 def _by_id(db: DictConnection, job_id: int) -> Row | None:
-    return db.execute(_SQL["job_by_id"], {"id": job_id}).fetchone() if job_id <= _LARGEST_ID else None
+    return db.execute(_SQL["job_by_id"], {"id": job_id}).fetchone() if job_id <= LARGEST_ID else None
 
 
 def _by_name(db: DictConnection, name: str) -> Row | None:
@@ -141,26 +118,3 @@ def _one(db: DictConnection, statement: str, parameters: Mapping[str, Any]) -> R
     if row is None:
         raise ConfigError(f"job {parameters.get('id')} is gone: somebody deleted it just now")
     return row
-
-
-def _document(columns: Mapping[str, Any]) -> Jsonb:
-    return Jsonb(dict(columns), dumps=partial(json.dumps, default=_spell))
-
-
-def _spell(value: object) -> str:
-    """A value as PostgreSQL reads it."""
-    if isinstance(value, timedelta):
-        return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
-    if isinstance(value, datetime):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no place in a row")
-
-
-def _refusal(db: DictConnection, error: psycopg.Error) -> str:
-    message = error.diag.message_primary or str(error)
-    if error.diag.constraint_name == "job_name_key":
-        return "a job with this name exists already; choose another name, or `./millrace jobs edit` that one"
-    if error.diag.constraint_name is not None:
-        rule = db.execute(_SQL["constraint_rule"], {"name": error.diag.constraint_name}).fetchone()
-        message += f", which says {rule['rule']}" if rule is not None else ""
-    return f"{message}; {error.diag.message_hint}" if error.diag.message_hint else message

@@ -82,7 +82,7 @@ def connector_from_row(row: dict[str, Any]) -> Connector:
 
 
 def workflow_from_row(row: dict[str, Any]) -> Workflow:
-    """Return the row, with its connector's name as `connector`, as a `Workflow`; whether it makes sense is not judged."""
+    """Return the row, with its connector's name as `connector`, as a `Workflow`; not judged either."""
     started_at = row["started_at"].astimezone(timezone.utc)
     return Workflow(
         id=row["id"],

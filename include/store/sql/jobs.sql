@@ -55,10 +55,6 @@ returning *;
 -- Delete jobs; the ledger keeps what became of them.
 delete from job where id = any(%(ids)s::bigint[]) returning id, name;
 
--- name: constraint_rule
--- What a constraint of the job table says, for a message.
-select pg_get_constraintdef(oid) as rule from pg_constraint where conrelid = 'job'::regclass and conname = %(name)s;
-
 -- name: execution
 -- One execution.
 select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,

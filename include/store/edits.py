@@ -1,0 +1,71 @@
+"""Changes to the config tables as people make them: all or nothing, and refused in words that say how to mend them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from include.errors import ConfigError
+from include.store.db import DictConnection, queries
+
+Row = dict[str, Any]
+
+LARGEST_ID = 2**63 - 1
+_SQL = {name: text.encode() for name, text in queries("edits").items()}
+_TAKEN = {
+    "job_name_key": "a job with this name exists already; choose another name, or `./millrace jobs edit` that one",
+    "connector_name_key": "a connector with this name exists already; choose another name, or"
+    " `./millrace connectors edit` that one",
+    "workflow_owner_name_key": "this owner has a workflow with this name already; choose another name, or"
+    " `./millrace workflows edit` that one",
+    "workflow_connector_id_fkey": "workflows read this connector's records; remove them first"
+    " (`./millrace workflows list`)",
+    "connector_budget_fkey": "there is no budget of this name; add it first:"
+    " insert into budget (name, rate_limit) values (..., '10/second')",
+}
+
+
+@contextmanager
+def changing(db: DictConnection) -> Iterator[None]:
+    """All changes made inside happen, or none; what the database refuses is a `ConfigError` in its words."""
+    try:
+        with db.transaction():
+            yield
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        raise ConfigError(_refusal(db, error)) from error
+
+
+def is_id(name_or_id: str) -> bool:
+    """Whether people mean an id: all digits."""
+    return name_or_id.isascii() and name_or_id.isdigit()
+
+
+def document(columns: Mapping[str, Any]) -> Jsonb:
+    """Columns as a document that `jsonb_populate_record` turns into a row."""
+    return Jsonb(dict(columns), dumps=partial(json.dumps, default=_spell))
+
+
+def _spell(value: object) -> str:
+    """A value as PostgreSQL reads it."""
+    if isinstance(value, timedelta):
+        return f"{value.days} days {value.seconds} seconds {value.microseconds} microseconds"
+    if isinstance(value, datetime):
+        return value.isoformat()
+    raise TypeError(f"{type(value).__name__} has no place in a row")
+
+
+def _refusal(db: DictConnection, error: psycopg.Error) -> str:
+    message = error.diag.message_primary or str(error)
+    if error.diag.constraint_name in _TAKEN:
+        return _TAKEN[error.diag.constraint_name]
+    if error.diag.constraint_name is not None:
+        rule = db.execute(_SQL["constraint_rule"], {"name": error.diag.constraint_name}).fetchone()
+        message += f", which says {rule['rule']}" if rule is not None else ""
+    return f"{message}; {error.diag.message_hint}" if error.diag.message_hint else message
