@@ -82,8 +82,7 @@ def _measure(chosen: Sequence[Scenario], options: argparse.Namespace) -> list[Re
             home = folder / f"system-{number}"
             with _stage(folder, home, group[0], options) as stage:
                 for scenario in group:
-                    if stage.jobs:
-                        stage.clear()
+                    stage.rows.clear()
                     results.append(_result(scenario, stage, options))
     return results
 
@@ -113,7 +112,7 @@ def _groups(chosen: Sequence[Scenario], *, share: bool) -> list[list[Scenario]]:
 def _stage(folder: Path, home: Path, first: Scenario, options: argparse.Namespace) -> Iterator[Stage]:
     with ExitStack() as cleanup:
         sink = Sink(home.with_suffix(".calls.csv"))
-        cleanup.callback(sink.stop)
+        cleanup.callback(sink.close)
         environment = first.environment(folder, sink.url, first.options(options))
         stack = cleanup.enter_context(started(home, _say, environment))
         rows = Rows(stack.database_url)

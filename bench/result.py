@@ -28,9 +28,22 @@ KEYS = (
     "edit_p95_s",
     "rss_mib",
     "cpu_cores",
+    "records",
+    "records_per_s",
+    "lost",
+    "out_of_order",
+    "peer_records_per_s",
 )
 _QUIET_CORES = 0.2
-_DECIMALS = {"rate_per_s": 2, "rss_mib": 0, "armed_s": 1, "edit_p95_s": 2, "cpu_cores": 2}
+_DECIMALS = {
+    "rate_per_s": 2,
+    "rss_mib": 0,
+    "armed_s": 1,
+    "edit_p95_s": 2,
+    "cpu_cores": 2,
+    "records_per_s": 0,
+    "peer_records_per_s": 0,
+}
 _TITLES = {
     "ledger_rows": "in ledger",
     "lateness_p50_s": "late p50 s",
@@ -40,6 +53,9 @@ _TITLES = {
     "edit_p95_s": "edit p95 s",
     "rss_mib": "MiB",
     "cpu_cores": "cores",
+    "records_per_s": "records/s",
+    "out_of_order": "out of order",
+    "peer_records_per_s": "peer's records/s",
 }
 
 
@@ -116,12 +132,12 @@ def _rounded(key: str, value: Any) -> Any:
 
 
 def table(results: Iterable[Result]) -> str:
-    """The results as a table that can be pasted into Markdown."""
-    rows = [[_TITLES.get(key, key) for key in KEYS]]
-    for result in results:
-        facts = result.as_json()
-        rows.append(["–" if facts[key] is None else _spell(facts[key]) for key in KEYS])
-    widths = [max(len(row[column]) for row in rows) for column in range(len(KEYS))]
+    """The results as a table that can be pasted into Markdown, with the columns that apply to any of them."""
+    facts = [result.as_json() for result in results]
+    keys = [key for key in KEYS if any(fact[key] is not None for fact in facts)]
+    rows = [[_TITLES.get(key, key) for key in keys]]
+    rows += [["–" if fact[key] is None else _spell(fact[key]) for key in keys] for fact in facts]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["| " + " | ".join(_aligned(row, widths)) + " |" for row in rows]
     lines.insert(
         1, "|" + "|".join("-" * (width + 1) + ("-" if not at else ":") for at, width in enumerate(widths)) + "|"

@@ -7,14 +7,27 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from psycopg.types.json import Jsonb
 
 from bench.calls import Window
-from include.model import FINAL, Job
+from include.model import FINAL, Connector, Job, Workflow
 from include.store.db import DictConnection, connect
-from include.store.rows import job_from_row
+from include.store.rows import connector_from_row, job_from_row, workflow_from_row
 
 _FILE = Path(__file__).with_suffix(".sql")
+_APPENDED_AT_ONCE = 1000
+
+
+class Row(Protocol):
+    """A row that has a DAG."""
+
+    @property
+    def id(self) -> int: ...
+
+    @property
+    def dag_id(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +40,68 @@ class NewJob:
     every: timedelta | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NewConnector:
+    """A connector to be: `every` None is one that is pulled by hand."""
+
+    name: str
+    config: dict[str, Any]
+    every: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewWorkflow:
+    """A workflow to be: it posts each record to `<url>/workflow/<its id>`."""
+
+    name: str
+    owner: str
+    connector: Connector
+    url: str
+    every: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class LogFacts:
+    """What one connector's log holds: its records, how many keys they have, the first and the last position.
+
+    `descents`: how often a record's key, read as a number, is not above that of the record before it.
+    """
+
+    records: int
+    keys: int
+    first: int
+    last: int
+    descents: int
+
+    @property
+    def is_gapless(self) -> bool:
+        return self.records == 0 or (self.first == 1 and self.last == self.records)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far workflows are, all together."""
+
+    processed: int
+    dead_letters: int
+
+
 class Rows:
-    """One connection to the database of the system under test."""
+    """The database of the system under test, whose only rows are the bench's. A connection that was lost is made anew."""
 
     def __init__(self, database_url: str) -> None:
-        self._db: DictConnection = connect(database_url, via="bench")
+        self._database_url = database_url
+        self._connection: DictConnection = self._connect()
 
     def close(self) -> None:
-        self._db.close()
+        self._connection.close()
+
+    def clear(self) -> None:
+        """Remove what a scenario has inserted."""
+        for table in ("jobs", "workflows", "connectors"):
+            self._do(f"delete_{table}")
+
+    # -- jobs ---------------------------------------------------------------------------------------------------------
 
     def insert(self, wishes: Sequence[NewJob]) -> list[Job]:
         """Insert all in one statement; the jobs, as the schedule's arithmetic needs them, in the same order."""
@@ -47,40 +114,106 @@ class Rows:
         )
         return sorted(map(job_from_row, rows), key=lambda job: job.id)
 
-    def delete(self, jobs: Collection[Job]) -> None:
-        self._db.execute(_statement("delete_jobs"), {"ids": [job.id for job in jobs]})
-
     def change_url(self, job: Job, url: str) -> None:
-        self._db.execute(_statement("change_url"), {"id": job.id, "url": url})
+        self._do("change_url", id=job.id, url=url)
 
     def pause(self, job: Job) -> None:
-        self._db.execute(_statement("pause"), {"id": job.id})
+        self._do("pause", id=job.id)
+
+    def ledger(self, jobs: Collection[Job], window: Window) -> dict[str, int]:
+        """How many occurrences of the window are in the ledger, by status."""
+        rows = self._ask("ledger", ids=_ids(jobs), start=window.start, end=window.end)
+        return {row["status"]: row["executions"] for row in rows}
+
+    # -- connectors and their logs ------------------------------------------------------------------------------------
+
+    def insert_connectors(self, wishes: Sequence[NewConnector]) -> list[Connector]:
+        """Insert all in one statement, of kind `rest`; the connectors in the same order."""
+        rows = self._ask(
+            "insert_connectors",
+            names=[wish.name for wish in wishes],
+            configs=[Jsonb(wish.config) for wish in wishes],
+            everys=[wish.every for wish in wishes],
+        )
+        return sorted(map(connector_from_row, rows), key=lambda connector: connector.id)
+
+    def append(self, connector: Connector, count: int) -> None:
+        """Append `count` records of about 400 bytes to an empty log, as a pull would."""
+        for first in range(1, count + 1, _APPENDED_AT_ONCE):
+            self._do("append", id=connector.id, first=first, last=min(first + _APPENDED_AT_ONCE - 1, count))
+
+    def heads(self, connectors: Collection[Connector]) -> dict[int, int]:
+        """The head of each log."""
+        return {row["id"]: row["head"] for row in self._ask("heads", ids=_ids(connectors))}
+
+    def complaints(self, connectors: Collection[Connector]) -> list[str]:
+        """What is wrong with them, as their rows say."""
+        return [row["complaint"] for row in self._ask("complaints", ids=_ids(connectors))]
+
+    def log_facts(self, connectors: Collection[Connector], upto: dict[int, int] | None = None) -> dict[int, LogFacts]:
+        """What each log holds, as far as the keys go that are at most `upto` (by connector; None: all)."""
+        ids = _ids(connectors)
+        limits = [None if upto is None else upto.get(one, 0) for one in ids]
+        rows = self._ask("log_facts", ids=ids, limits=limits)
+        return {row.pop("id"): LogFacts(**row) for row in rows}
+
+    # -- workflows ----------------------------------------------------------------------------------------------------
+
+    def insert_workflows(self, wishes: Sequence[NewWorkflow]) -> list[Workflow]:
+        """Insert all in one statement, from the beginning of their logs; the workflows in the same order."""
+        rows = self._ask(
+            "insert_workflows",
+            names=[wish.name for wish in wishes],
+            owners=[wish.owner for wish in wishes],
+            connectors=[wish.connector.id for wish in wishes],
+            urls=[wish.url for wish in wishes],
+            everys=[wish.every for wish in wishes],
+        )
+        return sorted(map(workflow_from_row, rows), key=lambda workflow: workflow.id)
+
+    def progress(self, workflows: Collection[Workflow]) -> Progress:
+        """How far these workflows are."""
+        return Progress(**self._ask("progress", ids=_ids(workflows))[0])
+
+    # -- Airflow's side -----------------------------------------------------------------------------------------------
 
     def dags(self, dag_ids: Collection[str]) -> set[str]:
         """Which of these DAGs Airflow has."""
         return {row["dag_id"] for row in self._ask("dags", dag_ids=list(dag_ids))}
 
-    def armed(self, jobs: Collection[Job]) -> dict[int, set[datetime]]:
-        """When the runs that wait in a triggerer are due, by job."""
-        ids = {job.dag_id: job.id for job in jobs}
+    def armed(self, rows: Collection[Row]) -> dict[int, set[datetime]]:
+        """When the runs that wait in a triggerer are due, by the id of the row; all rows of one table."""
+        ids = {row.dag_id: row.id for row in rows}
         found: dict[int, set[datetime]] = {}
-        for row in self._ask("armed", dag_ids=list(ids)):
-            found.setdefault(ids[row["dag_id"]], set()).add(row["due"])
+        for run in self._ask("armed", dag_ids=list(ids)):
+            found.setdefault(ids[run["dag_id"]], set()).add(run["due"])
         return found
 
-    def ledger(self, jobs: Collection[Job], window: Window) -> dict[str, int]:
-        """How many occurrences of the window are in the ledger, by status."""
-        ids = [job.id for job in jobs]
-        rows = self._ask("ledger", ids=ids, start=window.start, end=window.end)
-        return {row["status"]: row["executions"] for row in rows}
+    # -----------------------------------------------------------------------------------------------------------------
 
     def _ask(self, name: str, **parameters: object) -> list[dict[str, Any]]:
         return self._db.execute(_statement(name), parameters).fetchall()
+
+    def _do(self, name: str, **parameters: object) -> None:
+        self._db.execute(_statement(name), parameters)
+
+    @property
+    def _db(self) -> DictConnection:
+        if self._connection.closed:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> DictConnection:
+        return connect(self._database_url, via="bench")
 
 
 def final(ledger: dict[str, int]) -> int:
     """How many of the ledger's rows will not change any more."""
     return sum(count for status, count in ledger.items() if status in FINAL)
+
+
+def _ids(rows: Collection[Row]) -> list[int]:
+    return [row.id for row in rows]
 
 
 @cache

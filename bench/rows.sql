@@ -11,8 +11,16 @@ order by wish.place
 returning *;
 
 -- name: delete_jobs
--- Remove what a scenario has inserted.
-delete from job where id = any(%(ids)s);
+-- Remove every job.
+delete from job;
+
+-- name: delete_workflows
+-- Remove every workflow; they hold on to their connectors.
+delete from workflow;
+
+-- name: delete_connectors
+-- Remove every connector, and their logs with them.
+delete from connector;
 
 -- name: change_url
 -- Edit one payload: from now on, the job calls another path.
@@ -40,3 +48,62 @@ select status, count(*) as executions
 from execution
 where job_id = any(%(ids)s) and scheduled_for >= %(start)s and scheduled_for < %(end)s
 group by status;
+
+-- name: insert_connectors
+-- Insert one connector per element, in one statement.
+insert into connector (name, kind, config, every)
+select wish.name, 'rest', wish.config, wish.every
+from unnest(%(names)s::text[], %(configs)s::jsonb[], %(everys)s::interval[])
+    with ordinality as wish(name, config, every, place)
+order by wish.place
+returning *;
+
+-- name: append
+-- Append records with the numbers from `first` to `last`, as a pull would.
+select append_records(%(id)s, jsonb_agg(jsonb_build_object(
+    'key', number::text,
+    'payload', jsonb_build_object('id', number, 'state', 'open', 'text', repeat('lorem ipsum ', 30)))
+    order by number))
+from generate_series(%(first)s::int, %(last)s::int) as number;
+
+-- name: heads
+-- How far the logs go.
+select id, head from connector where id = any(%(ids)s);
+
+-- name: complaints
+-- What keeps these connectors from being pulled.
+select format('%%s: %%s', name, coalesce(error, last_error)) as complaint
+from connector where id = any(%(ids)s) and coalesce(error, last_error) is not null;
+
+-- name: log_facts
+-- What each log holds, up to a key; keys are numbers.
+select want.id, count(r.position) as records, count(distinct r.key) as keys,
+       coalesce(min(r.position), 0) as first, coalesce(max(r.position), 0) as last,
+       count(*) filter (where r.before >= r.key::bigint) as descents
+from unnest(%(ids)s::bigint[], %(limits)s::bigint[]) as want(id, upto)
+left join lateral (select position, key, lag(key::bigint) over (order by position) as before
+                   from record
+                   where connector_id = want.id and (want.upto is null or key::bigint <= want.upto)) r on true
+group by want.id;
+
+-- name: insert_workflows
+-- Insert one workflow per element, in one statement; the id is in the URL that it calls.
+with wish as (
+    select nextval(pg_get_serial_sequence('workflow', 'id')) as id, asked.*
+    from unnest(%(names)s::text[], %(owners)s::text[], %(connectors)s::bigint[], %(urls)s::text[],
+                %(everys)s::interval[])
+        with ordinality as asked(name, owner, connector_id, url, every, place)
+), inserted as (
+    insert into workflow (id, name, owner, connector_id, start_from, kind, payload, every)
+    select id, name, owner, connector_id, 'beginning', 'webhook',
+           jsonb_build_object('url', url || '/workflow/' || id), every
+    from wish order by place
+    returning *
+)
+select inserted.*, connector.name as connector from inserted join connector on connector.id = inserted.connector_id;
+
+-- name: progress
+-- How far these workflows are.
+select coalesce(sum(p.processed), 0)::bigint as processed,
+       (select count(*) from dead_letter d where d.workflow_id = any(%(ids)s)) as dead_letters
+from workflow_progress p where p.workflow_id = any(%(ids)s);

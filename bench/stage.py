@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from bench.calls import Call, Tally, Window, occurrences, tally
 from bench.result import Result
-from bench.rows import NewJob, Rows, final
+from bench.rows import Row, Rows, final
 from bench.sink_process import Sink
 from bench.stack import Say, Stack
-from bench.usage import cores, cpu_time, memory_mib, other_cores
+from bench.usage import Meter, Used
 from include.errors import MillraceError
 from include.model import Job
 
@@ -29,9 +29,7 @@ class Observed:
     tally: Tally
     calls: Sequence[Call]
     ledger: dict[str, int]
-    memory_mib: float | None
-    cores: dict[str, float]
-    other_cores: float
+    used: Used
 
     @property
     def seconds(self) -> float:
@@ -40,23 +38,13 @@ class Observed:
 
 @dataclass
 class Stage:
-    """Where scenarios play. `jobs` is whatever they inserted, to be removed before the next one begins."""
+    """Where scenarios play. What they have inserted is removed before the next one begins."""
 
     stack: Stack
     sink: Sink
     rows: Rows
     say: Say
     small: bool
-    jobs: list[Job] = field(default_factory=list)
-
-    def insert(self, wishes: Sequence[NewJob]) -> list[Job]:
-        jobs = self.rows.insert(wishes)
-        self.jobs += jobs
-        return jobs
-
-    def clear(self) -> None:
-        self.rows.delete(self.jobs)
-        self.jobs.clear()
 
     def calls(self, jobs: Collection[Job]) -> list[Call]:
         """Every call for these jobs so far."""
@@ -77,13 +65,15 @@ class Stage:
         self.say(f"  {whole} {what} after {took:.1f} s")
         return took
 
-    def wait_until_armed(self, jobs: Collection[Job], *, seconds: float, called: bool) -> float:
-        """The seconds from now until every job has a run that waits in a triggerer; `called`: and has called once."""
+    def wait_until_armed(self, rows: Collection[Row], *, seconds: float) -> float:
+        """The seconds from now until each of these rows has a run that waits in a triggerer."""
+        return self.wait("rows armed", lambda: len(self.rows.armed(rows)), len(rows), seconds=seconds)
+
+    def wait_until_firing(self, jobs: Collection[Job], *, seconds: float) -> float:
+        """The seconds from now until each of these jobs has a run that waits in a triggerer, and has called once."""
         began = time.time()
-        took = self.wait("jobs armed", lambda: len(self.rows.armed(jobs)), len(jobs), seconds=seconds)
-        if called:
-            took = max(took, max(self.wait_until_called(jobs, seconds=seconds).values()) - began)
-        return took
+        took = self.wait_until_armed(jobs, seconds=seconds)
+        return max(took, max(self.wait_until_called(jobs, seconds=seconds).values()) - began)
 
     def wait_until_called(self, jobs: Collection[Job], *, seconds: float) -> dict[int, float]:
         """When each job called first, once all have."""
@@ -102,19 +92,19 @@ class Stage:
         window = Window(start, start + timedelta(seconds=seconds))
         self.say(f"  watching for {seconds:g} s")
         sleep_until(window.start)
-        before = cpu_time(self.stack.run)
-        memory = [memory_mib(self.stack.run)]
-        while (left := (window.end - utcnow()).total_seconds()) > 0:
-            time.sleep(min(left, _SAMPLE_SECONDS))
-            memory.append(memory_mib(self.stack.run))
-        after = cpu_time(self.stack.run)
+        used = self.measure(window.end)
         expected = occurrences(jobs, window)
         ledger = self._settle(jobs, window, len(expected))
         calls = self.calls(jobs)
-        known = [sample for sample in memory if sample is not None]
-        compared = tally(expected, calls, window)
-        used, others = cores(before, after), other_cores(before, after)
-        return Observed(window, compared, calls, ledger, max(known, default=None), used, others)
+        return Observed(window, tally(expected, calls, window), calls, ledger, used)
+
+    def measure(self, end: datetime) -> Used:
+        """What the system uses from now until `end`."""
+        meter = Meter(lambda: self.stack.run)
+        while (left := (end - utcnow()).total_seconds()) > 0:
+            time.sleep(min(left, _SAMPLE_SECONDS))
+            meter.sample()
+        return meter.read()
 
     def _settle(self, jobs: Collection[Job], window: Window, expected: int) -> dict[str, int]:
         """What the ledger says when it has an end for every occurrence, or when it is too late for that."""
@@ -137,24 +127,28 @@ def report(result: Result, jobs: Collection[Job], observed: Observed) -> None:
         lateness_p50_s=seen.lateness_at(0.5),
         lateness_p99_s=seen.lateness_at(0.99),
         rate_per_s=seen.fired / observed.seconds,
-        rss_mib=observed.memory_mib,
-        cpu_cores=sum(observed.cores.values()),
+        lost=seen.lost,
     )
+    report_usage(result, observed.used)
     result.extra |= {
         "lateness_max_s": round(seen.lateness[-1], 3) if seen.lateness else None,
-        "lost": seen.lost,
         "unexpected": seen.unexpected,
         "ledger_by_status": observed.ledger,
-        "cpu_cores_by_component": observed.cores,
         "seconds": observed.seconds,
     }
-    result.disturbed(observed.other_cores)
     result.demand(seen.expected > 0, "nothing was due, so nothing was measured")
     result.demand(seen.early == 0, f"{seen.early} calls came early")
     result.demand(seen.duplicates == 0, f"{seen.duplicates} calls came twice")
     result.demand(seen.unexpected == 0, f"{seen.unexpected} calls were for instants at which nothing is due")
     accounted = final(observed.ledger)
     result.demand(accounted == seen.expected, f"the ledger has an end for {accounted} of {seen.expected} occurrences")
+
+
+def report_usage(result: Result, used: Used) -> None:
+    """Write down what the system used."""
+    result.note(rss_mib=used.memory_mib, cpu_cores=sum(used.cores.values()))
+    result.extra["cpu_cores_by_component"] = used.cores
+    result.disturbed(used.other_cores)
 
 
 def demand_all(result: Result, observed: Observed) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,35 @@ def cores(before: CpuTime, after: CpuTime) -> dict[str, float]:
 def other_cores(before: CpuTime, after: CpuTime) -> float:
     """How many cores were busy with something else, or taken by the host: with many, the other numbers mean little."""
     return round(max(after.others - before.others, 0.0) / (after.at - before.at), 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a system used over a stretch of time: its largest memory, and the cores that were kept busy."""
+
+    memory_mib: float | None
+    cores: Mapping[str, float]
+    other_cores: float
+
+
+class Meter:
+    """Measures from its making on; `run` tells what runs now, for a component that was restarted is another process."""
+
+    def __init__(self, run: Callable[[], Run]) -> None:
+        self._run = run
+        self._before = cpu_time(run())
+        self._memory = [memory_mib(run())]
+
+    def sample(self) -> None:
+        """Look at the memory in between."""
+        self._memory.append(memory_mib(self._run()))
+
+    def read(self) -> Used:
+        """What was used so far."""
+        self.sample()
+        after = cpu_time(self._run())
+        known = [sample for sample in self._memory if sample is not None]
+        return Used(max(known, default=None), cores(self._before, after), other_cores(self._before, after))
 
 
 def memory_mib(run: Run) -> float | None:

@@ -43,6 +43,15 @@ class Settings(BaseModel):
         default=30, ge=1, le=3650, description="How many days back missed occurrences are written after a downtime."
     )
 
+    pull_pages: int = Field(default=1000, ge=1, le=1_000_000, description="The most pages in one pull.")
+    pull_mib: int = Field(default=256, ge=1, le=65_536, description="The most MiB of records in one pull.")
+    pull_seconds: int = Field(default=300, ge=1, le=86_400, description="The longest that one pull may take.")
+    user_code: str = Field(
+        default="include.user_code", description="The package that the functions of `python` rows must be in."
+    )
+
+    hook_kib: int = Field(default=1024, ge=1, le=65_536, description="The largest body that may be pushed, in KiB.")
+
     @field_validator("egress_allow", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:

@@ -30,7 +30,7 @@ def run(stage: Stage, options: Options) -> Result:
     cron = f"{due.second} {due.minute} {due.hour} {due.day} {due.month} *"
     stage.say(f"{options.jobs} jobs, due at {due:%H:%M:%S} UTC")
     names = [f"burst {number}" for number in range(options.jobs)]
-    jobs = stage.insert([NewJob(name, f"{stage.sink.url}/burst", cron=cron) for name in names])
+    jobs = stage.rows.insert([NewJob(name, f"{stage.sink.url}/burst", cron=cron) for name in names])
     ahead = _armed_ahead(stage, jobs, due)
     observed = stage.observe(jobs, _SECONDS, start=due)
     report(result, jobs, observed)

@@ -30,8 +30,8 @@ def run(stage: Stage, options: Options) -> Result:
     stage.say(f"{options.jobs} jobs every {options.every} s")
     names = [f"capacity {number}" for number in range(options.jobs)]
     every = timedelta(seconds=options.every)
-    jobs = stage.insert([NewJob(name, f"{stage.sink.url}/capacity", every=every) for name in names])
-    armed = stage.wait_until_armed(jobs, seconds=_LONGEST_ARMING, called=False)
+    jobs = stage.rows.insert([NewJob(name, f"{stage.sink.url}/capacity", every=every) for name in names])
+    armed = stage.wait_until_armed(jobs, seconds=_LONGEST_ARMING)
     # A run that has just got its trigger may miss an occurrence that is due this second; so does the measurement.
     observed = stage.observe(jobs, options.seconds, start=next_second(5))
     idle = _idle_cores(stage, options.idle)
@@ -40,7 +40,7 @@ def run(stage: Stage, options: Options) -> Result:
     result.extra["dag_processor_idle_cores"] = idle
     if stage.small:
         demand_all(result, observed)
-    seen, memory = observed.tally, observed.memory_mib
+    seen, memory = observed.tally, observed.used.memory_mib
     share = seen.fired / max(seen.expected, 1)
     result.aim(armed <= 180, f"all armed after {armed:.0f} s (at most 180 s)")
     result.aim(share >= 0.99, f"{share:.2%} fired (at least 99 %)")

@@ -39,8 +39,8 @@ def run(stage: Stage, options: Options) -> Result:
     result = Result("edit")
     stage.say(f"{options.jobs} jobs every {options.every} s")
     url, every = f"{stage.sink.url}/old", timedelta(seconds=options.every)
-    jobs = stage.insert([NewJob(f"edit {number}", url, every=every) for number in range(options.jobs)])
-    armed = stage.wait_until_armed(jobs, seconds=_LONGEST_ARMING, called=False)
+    jobs = stage.rows.insert([NewJob(f"edit {number}", url, every=every) for number in range(options.jobs)])
+    armed = stage.wait_until_armed(jobs, seconds=_LONGEST_ARMING)
     edited, paused = jobs[: options.edits], jobs[options.edits : options.edits + options.pauses]
     stage.say(f"  {options.edits} edits, {options.pauses} pauses, {options.new} new rows")
     edited_at, paused_at = _edit(stage, edited), _pause(stage, paused)
@@ -111,7 +111,7 @@ def _add(stage: Stage, count: int) -> list[_Added]:
     while len(armed) < count:
         if len(jobs) < count and time.monotonic() - began >= len(jobs) * _BETWEEN_NEW:
             name, url = f"edit new {len(jobs)}", f"{stage.sink.url}/added"
-            jobs += stage.insert([NewJob(name, url, every=timedelta(seconds=1))])
+            jobs += stage.rows.insert([NewJob(name, url, every=timedelta(seconds=1))])
             committed[jobs[-1].id] = time.time()
         for job_id in stage.rows.armed([job for job in jobs if job.id not in armed]):
             armed[job_id] = time.time()

@@ -69,7 +69,7 @@ def _insert(stage: Stage, count: int, first: int) -> list[Job]:
         NewJob(f"single {number}", f"{stage.sink.url}/single", cron=f"{number * _STRIDE % 60} * * * * *")
         for number in range(first, first + count)
     ]
-    jobs = stage.insert(wishes)
+    jobs = stage.rows.insert(wishes)
     dag_ids = [job.dag_id for job in jobs]
     stage.wait("DAGs", lambda: len(stage.rows.dags(dag_ids)), count, seconds=_LONGEST_PARSING)
     return jobs
@@ -91,8 +91,8 @@ def _step(jobs: Collection[Job], observed: Observed, ahead: float) -> dict[str, 
         "lateness_p99_s": None if late is None else round(late, 3),
         "lost": seen.lost,
         "armed_ahead_s": round(ahead, 1),
-        "cpu_cores_by_component": observed.cores,
-        "other_cores": observed.other_cores,
+        "cpu_cores_by_component": observed.used.cores,
+        "other_cores": observed.used.other_cores,
         "kept_up": seen.lost == 0 and late is not None and late <= _WORST_LATENESS and ahead >= _LEAST_AHEAD,
     }
 

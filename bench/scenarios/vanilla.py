@@ -18,8 +18,7 @@ from pathlib import Path
 from bench.calls import Tally, Window, tally
 from bench.result import Result
 from bench.scenario import option
-from bench.stage import Stage, next_second, sleep_until, utcnow
-from bench.usage import cores, cpu_time, memory_mib, other_cores
+from bench.stage import Stage, next_second, report_usage, sleep_until, utcnow
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,12 @@ def run(stage: Stage, options: Options) -> Result:
     window = Window(start, start + timedelta(seconds=options.seconds))
     stage.say(f"  watching for {options.seconds} s")
     sleep_until(window.start)
-    before = cpu_time(stage.stack.run)
-    sleep_until(window.end)
-    after, memory = cpu_time(stage.stack.run), memory_mib(stage.stack.run)
-    used = cores(before, after)
+    used = stage.measure(window.end)
     seen, calls = _seen(stage, options, window), stage.sink.calls(range(options.jobs))
     arrived = sum(window.holds(call.arrival) for call in calls)
-    result.note(rate_per_s=arrived / options.seconds, rss_mib=memory, cpu_cores=sum(used.values()))
-    result.extra |= {"cpu_cores_by_component": used, "seconds": options.seconds}
-    result.disturbed(other_cores(before, after))
+    result.note(rate_per_s=arrived / options.seconds)
+    result.extra["seconds"] = options.seconds
+    report_usage(result, used)
     _report(result, options, seen)
     return result
 
@@ -90,8 +86,8 @@ def _report(result: Result, options: Options, seen: Tally) -> None:
         early=seen.early,
         lateness_p50_s=seen.lateness_at(0.5),
         lateness_p99_s=seen.lateness_at(0.99),
+        lost=seen.lost,
     )
-    result.extra["lost"] = seen.lost
     result.demand(seen.fired > 0, "nothing fired, so nothing was measured")
 
 

@@ -16,7 +16,12 @@ from include.errors import MillraceError
 _PROJECT = Path(__file__).parents[2]
 
 # Groups of commands with a module of their own, which is imported only if one of them is called.
-_GROUPS = {"jobs": "Add, list, show, edit, pause, resume, run and remove jobs."}
+_GROUPS = {
+    "jobs": "Add, list, show, edit, pause, resume, run and remove jobs.",
+    "connectors": "The same for connectors; try one out, and look into its records.",
+    "workflows": "The same for workflows; see how far they are.",
+    "dead-letters": "What workflows have given up on: list, show, redrive and discard.",
+}
 
 
 def main() -> None:
@@ -41,8 +46,9 @@ def _application(command: str) -> typer.Typer:
     )
     system.add_to(app)
     for name, summary in _GROUPS.items():
-        if find_spec(f"include.cli.{name}") is not None:
-            group = import_module(f"include.cli.{name}").app if command == name else typer.Typer()
+        module = f"include.cli.{name.replace('-', '_')}"
+        if find_spec(module) is not None:
+            group = import_module(module).app if command == name else typer.Typer()
             app.add_typer(group, name=name, help=summary)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
     _pass_on(app, "test", ["-m", "include.cli.tests"], "Run the tests, with the arguments of pytest.", at=_PROJECT)

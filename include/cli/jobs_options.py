@@ -124,18 +124,23 @@ NO_SCHEDULE: dict[str, Any] = dict.fromkeys(_SCHEDULE)
 
 
 def taking_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every field of `Options` as an option; it gets them together, as its argument `options`."""
-    hints = get_type_hints(Options, include_extras=True)
-    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "options"]
+    """The command with every field of a dataclass as an option: the class is the annotation of its `options`.
+
+    It gets them together, as that argument.
+    """
+    parameters = inspect.signature(command, eval_str=True).parameters
+    made_of = parameters["options"].annotation
+    hints = get_type_hints(made_of, include_extras=True)
 
     @wraps(command)
     def taking(**values: Any) -> None:
-        options = Options(**{field.name: values.pop(field.name) for field in fields(Options)})
+        options = made_of(**{field.name: values.pop(field.name) for field in fields(made_of)})
         command(options=options, **values)
 
+    own = [parameter for name, parameter in parameters.items() if name != "options"]
     described = [
         inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=_default(f), annotation=hints[f.name])
-        for f in fields(Options)
+        for f in fields(made_of)
     ]
     # A place of its own for the signature, which is what typer reads.
     taking.__signature__ = inspect.Signature([*own, *described])  # type: ignore[attr-defined]

@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from include.cli.airflow_api import AirflowApi, airflow_api
+from include.cli.dag_runs import check_startable, has_ended, trigger
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
-from include.cli.jobs_view import EXECUTION_HEADERS, execution_cells, execution_document, utcnow
-from include.cli.output import note, print_json, print_line, print_table
+from include.cli.jobs_view import EXECUTION_HEADERS, execution_cells, execution_document
+from include.cli.output import print_json, print_line, print_table
 from include.cli.payload import parse_object
-from include.errors import ConfigError, MillraceError, RetryableError
+from include.errors import ConfigError, MillraceError
 from include.model import FINAL, Job
 from include.store import jobs
 from include.store.db import DictConnection
@@ -24,7 +25,6 @@ from include.store.rows import job_from_row
 
 _POLL_SECONDS = 0.2
 _DAG_POLL_SECONDS = 1.0
-_LONGEST_WAIT_FOR_DAG_SECONDS = 30.0
 
 
 def run(
@@ -46,7 +46,7 @@ def run(
         job = job_from_row(jobs.find(db, name_or_id))
         _check(job, overrides)
         with airflow_api() as api:
-            run_id, due = _trigger(api, job, overrides)
+            run_id, due = trigger(api, job, overrides, poll_seconds=_DAG_POLL_SECONDS)
             if not as_json:
                 print_line(f"started job {job.id} ({job.name}): run {run_id}")
             execution = _outcome(db, api, job, due, run_id) if wait else None
@@ -64,52 +64,25 @@ def run(
 def _check(job: Job, overrides: dict[str, Any]) -> None:
     from include import registry  # brings the kinds, and with them an HTTP client
 
-    if not job.is_active:
-        raise ConfigError(
-            f"job {job.name!r} is paused, and Airflow starts no run of a paused DAG; `./millrace jobs resume {job.id}`"
-        )
+    check_startable(job)
     try:
         registry.vet(replace(job, payload={**job.payload, **overrides}))
     except ConfigError as error:
         raise ConfigError(f"job {job.name!r}: {error}") from error
 
 
-def _trigger(api: AirflowApi, job: Job, conf: dict[str, Any]) -> tuple[str, datetime]:
-    """The run's id, and the instant that its execution has in the ledger. A new row's DAG may still be on its way."""
-    deadline = time.monotonic() + _LONGEST_WAIT_FOR_DAG_SECONDS
-    told = False
-    while True:
-        due = utcnow()
-        run_id = api.trigger(job.dag_id, due, conf)
-        if run_id is not None:
-            return run_id, due
-        if time.monotonic() > deadline:
-            raise RetryableError(
-                f"Airflow has no DAG {job.dag_id} for job {job.name!r}; `./millrace jobs show {job.id}` may say why, "
-                "and `./millrace logs dag-processor`"
-            )
-        if not told:
-            note(f"waiting for the job's DAG, {job.dag_id}")
-            told = True
-        time.sleep(_DAG_POLL_SECONDS)
-
-
 def _outcome(db: DictConnection, api: AirflowApi, job: Job, due: datetime, run_id: str) -> Row:
-    """The execution once it is final. A run that ends without one says so, instead of waiting for ever."""
+    """The execution once it is final. A run that ends without one says so, instead of waiting for ever.
+
+    While Airflow does not answer, the ledger is asked on: it is what counts.
+    """
     turn = 0
     while True:
-        has_ended = turn % 10 == 9 and _has_ended(api, job, run_id)
+        over = turn % 10 == 9 and has_ended(api, job, run_id)
         execution = jobs.execution(db, job.id, due)  # asked after: what ended in between is seen
         if execution is not None and execution["status"] in FINAL:
             return execution
-        if has_ended:
+        if over:
             raise MillraceError(f"run {run_id} of job {job.name!r} ended in Airflow without an execution; see its log")
         turn += 1
         time.sleep(_POLL_SECONDS)
-
-
-def _has_ended(api: AirflowApi, job: Job, run_id: str) -> bool:
-    try:
-        return api.run_state(job.dag_id, run_id) in ("success", "failed", None)
-    except RetryableError:  # the ledger is what counts, and it is asked on
-        return False

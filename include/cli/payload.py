@@ -24,24 +24,30 @@ def parse_object(text: str, what: str) -> dict[str, Any]:
     return value
 
 
-def read_payload(text: str | None, file: str | None) -> dict[str, Any] | None:
+def read_payload(text: str | None, file: str | None, option: str = "--payload") -> dict[str, Any] | None:
     """What `--payload` or `--payload-file` gives (`-`: standard input); None if neither is there."""
     if text is not None and file is not None:
-        raise ConfigError("--payload and --payload-file are both given; keep one of them")
+        raise ConfigError(f"{option} and {option}-file are both given; keep one of them")
     if text is not None:
-        return parse_object(text, "--payload")
+        return parse_object(text, option)
     if file is None:
         return None
+    return parse_object(read_text(file, f"{option}-file {file}"), f"{option}-file {file}")
+
+
+def read_text(file: str, what: str) -> str:
+    """A file's text (`-`: standard input); `what` names it in the error."""
     try:
-        content = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+        return sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"--payload-file {file} is not UTF-8 text") from error
+        raise ConfigError(f"{what} is not UTF-8 text") from error
     except OSError as error:
-        raise ConfigError(f"--payload-file {file} cannot be read: {error.strerror}") from error
-    return parse_object(content, f"--payload-file {file}")
+        raise ConfigError(f"{what} cannot be read: {error.strerror}") from error
 
 
-def assign(payload: dict[str, Any], assignments: Iterable[str], removals: Iterable[str] = ()) -> dict[str, Any]:
+def assign(
+    payload: dict[str, Any], assignments: Iterable[str], removals: Iterable[str] = (), what: str = "payload"
+) -> dict[str, Any]:
     """The payload with each `key=value` set, and then each key of `removals` taken out; dots lead into objects.
 
     A value is JSON if it can be read as such, and a text otherwise.
@@ -56,7 +62,7 @@ def assign(payload: dict[str, Any], assignments: Iterable[str], removals: Iterab
     for key in removals:
         *path, last = key.split(".")
         if _inner(result, path, f"--unset {key}").pop(last, result) is result:
-            raise ConfigError(f"--unset {key}: the payload has no such key")
+            raise ConfigError(f"--unset {key}: the {what} has no such key")
     return result
 
 

@@ -19,7 +19,6 @@ from airflow.dag_processing.bundles.base import BaseDagBundle
 
 from include import registry
 from include.errors import MillraceError
-from include.model import Job
 
 # Imported at the top also so that the processes which Airflow forks to parse our files find it loaded.
 from include.orchestration.factory import explain
@@ -30,11 +29,11 @@ from include.store.db import DictConnection, connect
 log = logging.getLogger(__name__)
 
 _IDLE_REFRESH_SECONDS = 300
-_STUB = '''"""An airflow dag file that Millrace writes: jobs {first} to {last}. Edit the rows, not this."""
+_STUB = '''"""An airflow dag file that Millrace writes: {table} rows {first} to {last}. Edit the rows, not this."""
 
-from include.orchestration.factory import job_dags
+from include.orchestration.factory import row_dags
 
-globals().update(job_dags({number}))
+globals().update(row_dags("{table}", {number}))
 '''
 
 
@@ -44,7 +43,8 @@ class RowBundle(BaseDagBundle):
     supports_versioning = False
 
     def __init__(self, **kwargs: Any) -> None:
-        self._unbuilt: set[tuple[int, str]] = set()  # shard, transaction that changed it
+        # By table: the shards to build, with the transactions that changed them.
+        self._unbuilt: dict[str, set[tuple[int, str]]] = {table: set() for table in shards.TABLES}
         self._seen: str | None = None
         self._vetted = False
         self._db: DictConnection | None = None
@@ -73,9 +73,10 @@ class RowBundle(BaseDagBundle):
         self.path.mkdir(parents=True, exist_ok=True)
         with connect(settings().database_url, via="bundle") as db:
             self._seen = shards.snapshot(db)
-            for number in shards.job_shards(db):
-                if not self._file(number).exists():
-                    self._write(number)
+            for table in shards.TABLES:
+                for number in shards.shards_of(db, table):
+                    if not self._file(table, number).exists():
+                        self._write(table, number)
         super().initialize()
 
     def refresh(self) -> None:
@@ -83,8 +84,9 @@ class RowBundle(BaseDagBundle):
 
         Again and again until one has: a parse that began before the change and ended after the touch passes for newer.
         """
-        for number in {number for number, _ in self._unbuilt}:
-            self._write(number)
+        for table, changed in self._unbuilt.items():
+            for number in {number for number, _ in changed}:
+                self._write(table, number)
 
     def get_current_version(self) -> None:
         return None
@@ -95,45 +97,50 @@ class RowBundle(BaseDagBundle):
             return True
         db = self._connection()
         if not self._vetted:  # this release may know kinds that the one before did not, or know them differently
-            self._vet(db, shards.all_jobs(db))
+            for table in shards.TABLES:
+                self._vet(db, table, shards.all_rows(db, table))
             self._vetted = True
         seen, changes = shards.changed_since(db, self._seen)
-        jobs = [change for change in changes if change.table_name == "job"]
-        mended = self._vet(db, shards.jobs_by_id(db, [change.row_id for change in jobs])) if jobs else set()
-        for change in jobs:
-            if change.changes_dag or change.row_id in mended:
-                self._unbuilt.add((change.row_id // shards.SHARD_SIZE, change.transaction))
+        for table, unbuilt in self._unbuilt.items():
+            changed = [change for change in changes if change.table_name == table]
+            ids = [change.row_id for change in changed]
+            mended = self._vet(db, table, shards.rows_by_id(db, table, ids)) if ids else set()
+            unbuilt.update(
+                (change.row_id // shards.SHARD_SIZE, change.transaction)
+                for change in changed
+                if change.changes_dag or change.row_id in mended
+            )
         self._seen = seen  # not before: if the connection is lost on the way here, these changes are looked at again
-        self._unbuilt = shards.unbuilt(db, "job", self._unbuilt)
-        return bool(self._unbuilt)
+        self._unbuilt = {table: shards.unbuilt(db, table, unbuilt) for table, unbuilt in self._unbuilt.items()}
+        return any(self._unbuilt.values())
 
-    def _vet(self, db: DictConnection, jobs: Iterable[Job]) -> set[int]:
+    def _vet(self, db: DictConnection, table: str, rows: Iterable[shards.Row]) -> set[int]:
         """Write on each row what is wrong with it; return the rows of which that was news."""
         news: set[int] = set()
-        for job in jobs:
+        for row in rows:
             try:
-                registry.vet(job)
+                registry.vet(row)
                 error = None
             except Exception as wrong:  # a kind that cannot be imported, say: its rows' error, not the processor's end
                 error = explain(wrong)
-            if error != job.error:
-                shards.set_error(db, job.id, error)
-                news.add(job.id)
+            if error != row.error:
+                shards.set_error(db, table, row.id, error)
+                news.add(row.id)
         return news
 
-    def _write(self, number: int) -> None:
-        file = self._file(number)
+    def _write(self, table: str, number: int) -> None:
+        file = self._file(table, number)
         if file.exists():
             os.utime(file)
             return
         first = number * shards.SHARD_SIZE
-        text = _STUB.format(first=first, last=first + shards.SHARD_SIZE - 1, number=number)
+        text = _STUB.format(table=table, first=first, last=first + shards.SHARD_SIZE - 1, number=number)
         partial = file.with_suffix(".partial")
         partial.write_text(text, "utf-8")
         partial.rename(file)
 
-    def _file(self, number: int) -> Path:
-        return self.path / f"job_{number:05d}.py"
+    def _file(self, table: str, number: int) -> Path:
+        return self.path / f"{table}_{number:05d}.py"
 
     def _connection(self) -> DictConnection:
         if self._db is None or self._db.closed:

@@ -8,66 +8,109 @@ from __future__ import annotations
 
 import logging
 
-from airflow.sdk import DAG, get_parsing_context
+from typing import Any
+
+from airflow.sdk import DAG, Asset, get_parsing_context
 
 from include import registry
 from include.errors import ConfigError
-from include.model import Job
-from include.orchestration.operator import ShiftOperator
+from include.model import Connector, Job
+from include.orchestration.operator import ShiftOperator, WorkerShiftOperator
 from include.orchestration.timetable import ShiftTimetable
 from include.settings import settings
 from include.store import shards
 from include.store.db import connect
+from include.store.shards import Row
 
 log = logging.getLogger(__name__)
 
 # Enough for a shift, its successor, late ones and runs by hand; what may overlap is decided by the ledger.
 _MAX_ACTIVE_RUNS = 16
-_TASK = "fire"
 
 
-def job_dags(number: int) -> dict[str, DAG]:
+def row_dags(table: str, number: int) -> dict[str, DAG]:
     """The DAGs of one shard by id, for a DAG file's globals; rows that cannot be built say so and are left out."""
     with connect(settings().database_url, via="factory") as db:
         seen = shards.snapshot(db)
         wanted = get_parsing_context().dag_id
-        jobs = [job for job in shards.jobs_of_shard(db, number) if wanted in (None, job.dag_id)]
+        rows = [row for row in shards.rows_of_shard(db, table, number) if wanted in (None, row.dag_id)]
         dags: dict[str, DAG] = {}
-        for job in jobs:
+        for row in rows:
             try:
-                dags[job.dag_id] = build(job)
+                dags[row.dag_id] = build(row)
             except Exception as error:  # the row is at fault, or we are; either way its neighbours go on
                 log.warning(
-                    "job %s has no DAG: %s", job.id, explain(error), exc_info=not isinstance(error, ConfigError)
+                    "%s has no DAG: %s", row.dag_id, explain(error), exc_info=not isinstance(error, ConfigError)
                 )
-                shards.set_error(db, job.id, explain(error))
+                shards.set_error(db, table, row.id, explain(error))
         if wanted is None:
-            shards.note_build(db, "job", number, seen)
+            shards.note_build(db, table, number, seen)
     return dags
 
 
-def build(job: Job) -> DAG:
-    """The DAG of one job; `ConfigError` if the row makes no sense."""
-    registry.vet(job)
-    fast = job.schedule.is_fast
+def build(row: Row) -> DAG:
+    """The DAG of one row; `ConfigError` if the row makes no sense."""
+    registry.vet(row)
+    if isinstance(row, Job):
+        return _job_dag(row)
+    if isinstance(row, Connector):
+        return _connector_dag(row)
+    schedule = ShiftTimetable.of(row.schedule, row.schedule_changed_at, continuous=True)
+    tags = {"workflow", row.kind, f"connector:{row.connector_name}"}
+    return _dag(row, "workflow", schedule, tags, task_id="process", retries=0)
+
+
+def _job_dag(job: Job) -> DAG:
     scheduled = any((job.schedule.cron, job.schedule.every, job.schedule.run_at))
+    schedule = ShiftTimetable.of(job.schedule, job.schedule_changed_at) if scheduled else None
+    return _dag(
+        job,
+        "job",
+        schedule,
+        {"job", job.kind},
+        task_id="fire",
+        retries=0 if job.schedule.is_fast else job.retries,
+        retry_delay=job.retry_delay,
+        retry_exponential_backoff=0 if job.retry_backoff == 1 else job.retry_backoff,
+    )
+
+
+def _connector_dag(connector: Connector) -> DAG:
+    runs_on = registry.source(connector.kind).runs_on
+    # While it fails, each occurrence is a run of its own, so that people see in Airflow what is wrong, and when it ends.
+    continuous = runs_on == "triggerer" and connector.failing_since is None
+    pulled = connector.every is not None and runs_on != "api"
+    schedule = (
+        ShiftTimetable.of(
+            connector.schedule, connector.schedule_changed_at, continuous=continuous, ahead=runs_on == "triggerer"
+        )
+        if pulled
+        else None
+    )
+    # So that Airflow knows the asset; its events are written by store/news.py when there are new records.
+    outlets = [Asset(f"millrace://connector/{connector.name}")]
+    operator = WorkerShiftOperator if runs_on == "worker" else ShiftOperator
+    tags = {"connector", connector.kind}
+    return _dag(connector, "connector", schedule, tags, operator, task_id="pull", retries=0, outlets=outlets)
+
+
+def _dag(
+    row: Row,
+    table: str,
+    schedule: ShiftTimetable | None,
+    tags: set[str],
+    operator: type[WorkerShiftOperator] = ShiftOperator,
+    **task: Any,
+) -> DAG:
     with DAG(
-        dag_id=job.dag_id,
-        dag_display_name=job.name,
-        schedule=ShiftTimetable.of(job) if scheduled else None,
+        dag_id=row.dag_id,
+        dag_display_name=row.name,
+        schedule=schedule,
         catchup=False,
         max_active_runs=_MAX_ACTIVE_RUNS,
-        tags=sorted({"job", job.kind, f"owner:{job.owner}"[:100]}),
+        tags=sorted(tag[:100] for tag in {*tags, f"owner:{row.owner}"}),
     ) as dag:
-        ShiftOperator(
-            task_id=_TASK,
-            table="job",
-            row_id=job.id,
-            owner=job.owner,
-            retries=0 if fast else job.retries,
-            retry_delay=job.retry_delay,
-            retry_exponential_backoff=0 if job.retry_backoff == 1 else job.retry_backoff,
-        )
+        operator(table=table, row_id=row.id, owner=row.owner, **task)
     dag.validate()
     return dag
 

@@ -1,31 +1,65 @@
-"""The operator of every DAG: it starts and ends in the triggerer, and no worker is ever involved."""
+"""The operators of our DAGs: one starts and ends in the triggerer, the other runs the same shift on a worker."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from typing import Any
 
+from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import StartTriggerArgs
 
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
+log = logging.getLogger(__name__)
 
-class ShiftOperator(BaseOperator):
-    """Carries identity and nothing else: the trigger reads the row when it fires."""
 
-    start_from_trigger = True
+class WorkerShiftOperator(BaseOperator):
+    """Does a shift on a worker, for what must not run in the triggerer: people's own code, which may block."""
 
     def __init__(self, *, table: str, row_id: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.table = table
         self.row_id = row_id
+
+    def execute(self, context: Any, event: Any = None) -> str:
+        """Do the shift; what it says in the end is the task's return value, or its error."""
+        # Airflow would write an asset event for each run that succeeds; ours are written when there are new records.
+        self.outlets = []
+        ending = asyncio.run(self._stand(context))
+        if ending.state == "skipped":
+            raise AirflowSkipException(ending.line)
+        if ending.state == "failed":
+            raise AirflowFailException(ending.line)
+        if ending.state == "retry":
+            raise AirflowException(ending.line)
+        log.info("%s", ending.line)
+        return str(ending.line)
+
+    async def _stand(self, context: Any) -> Any:
+        # Here and not above: the DAG processor imports this file for every shard and needs none of it.
+        from include.orchestration import connections
+        from include.orchestration.trigger import SHIFTS, shift_of
+        from include.settings import settings
+        from include.shifts.post import Post
+
+        post = Post(settings(), connections.find)
+        await post.open()
+        try:
+            shift = shift_of(self.table, self.row_id, context["dag_run"], context["ti"].try_number)
+            return await SHIFTS[self.table].stand(shift, post)
+        finally:
+            await post.close()
+
+
+class ShiftOperator(WorkerShiftOperator):
+    """Carries identity and nothing else: the trigger reads the row when it fires, and no worker is involved."""
+
+    start_from_trigger = True
+
+    def __init__(self, *, table: str, row_id: int, **kwargs: Any) -> None:
+        super().__init__(table=table, row_id=row_id, **kwargs)
         self.start_trigger_args = StartTriggerArgs(
             trigger_cls=_CLASSPATH, next_method="execute", trigger_kwargs={"kind": table, "id": row_id}
-        )
-
-    def execute(self, context: Any, event: Any = None) -> None:
-        """Never reached: Airflow goes to the trigger, and the trigger ends the task."""
-        raise RuntimeError(
-            f"{self.table} {self.row_id} runs in the triggerer; `dag.test()` and workers cannot run it."
-            " Trigger its DAG, or use `./millrace jobs run`."
         )

@@ -12,7 +12,6 @@ from typing import Any
 import pendulum
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 
-from include.model import Job
 from include.schedule import Schedule
 from include.settings import settings
 from include.shifts.window import shift_end
@@ -21,20 +20,30 @@ _TICK = timedelta(microseconds=1)
 
 
 class ShiftTimetable(Timetable):
-    """One run per occurrence of a slow schedule, one run per shift of a fast one."""
+    """One run per occurrence of a slow schedule, one run per shift of a fast one or of one that is `continuous`."""
 
-    def __init__(self, schedule: Schedule, changed_at: datetime, lead: timedelta, length: timedelta) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        changed_at: datetime,
+        lead: timedelta,
+        length: timedelta,
+        continuous: bool = False,
+    ) -> None:
         self.schedule = schedule
         self.changed_at = changed_at
         self.lead = lead
         self.length = length
+        self.continuous = continuous
         self.description = schedule.describe()
 
     @classmethod
-    def of(cls, job: Job) -> ShiftTimetable:
-        """The timetable of a job's row, with this process's settings."""
+    def of(
+        cls, schedule: Schedule, changed_at: datetime, *, continuous: bool = False, ahead: bool = True
+    ) -> ShiftTimetable:
+        """The timetable of a row, with this process's settings; without `ahead`, runs start when they are due."""
         length = timedelta(seconds=settings().shift_seconds)
-        return cls(job.schedule, job.schedule_changed_at, settings().lead, length)
+        return cls(schedule, changed_at, settings().lead if ahead else timedelta(0), length, continuous)
 
     @property
     def summary(self) -> str:
@@ -56,6 +65,7 @@ class ShiftTimetable(Timetable):
             "changed_at": _text(self.changed_at),
             "lead": self.lead.total_seconds(),
             "length": self.length.total_seconds(),
+            "continuous": self.continuous,
         }
 
     @classmethod
@@ -72,7 +82,8 @@ class ShiftTimetable(Timetable):
             jitter=data["jitter"] * _TICK,
         )
         changed_at = datetime.fromisoformat(data["changed_at"])
-        return cls(schedule, changed_at, timedelta(seconds=data["lead"]), timedelta(seconds=data["length"]))
+        lead, length = timedelta(seconds=data["lead"]), timedelta(seconds=data["length"])
+        return cls(schedule, changed_at, lead, length, data.get("continuous", False))
 
     def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
         return DataInterval.exact(run_after)
@@ -105,7 +116,7 @@ class ShiftTimetable(Timetable):
         if self.schedule.run_at is not None:
             return self.schedule.run_at if last_due != self.schedule.run_at else None
         after = self.changed_at if last_due is None else last_due
-        if self.schedule.is_fast:
+        if self.schedule.is_fast or self.continuous:
             if last_due is None:
                 return self.schedule.next_after(max(after, now))
             border = shift_end(self.schedule.salt, last_due, self.length)

@@ -8,21 +8,23 @@ Whatever runs after the event is cancelled as if a person had ended the task; so
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import timezone
+from types import MappingProxyType
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from include.orchestration import connections
 from include.orchestration.task_end import end_event
 from include.settings import settings
-from include.shifts import job as job_shift
-from include.shifts.post import post
+from include.shifts import job, pull, workflow
+from include.shifts.post import Post, post
 from include.shifts.shift import Ending, Shift
 
 log = logging.getLogger(__name__)
 
-_KINDS_OF_SHIFT = {"job": job_shift}  # by table
+SHIFTS: Mapping[str, Any] = MappingProxyType({"job": job, "connector": pull, "workflow": workflow})  # by table
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
 
@@ -52,26 +54,31 @@ class ShiftTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """A person ended the run in Airflow."""
         if self._shift is not None:
-            await _KINDS_OF_SHIFT[self.kind].end(self._shift, await post(settings()))
+            await SHIFTS[self.kind].end(self._shift, await _post())
 
     async def _stand(self) -> Ending:
-        table = _KINDS_OF_SHIFT.get(self.kind)
-        if table is None:
+        if self.kind not in SHIFTS:
             return Ending("failed", f"this release has no shifts for rows of {self.kind!r}")
-        self._shift = self._told()
-        ending: Ending = await table.stand(self._shift, await post(settings()))
-        return ending
-
-    def _told(self) -> Shift:
-        """What Airflow says about the run."""
         task_instance = self.task_instance
         run = task_instance.get_template_context()["dag_run"]
-        by_hand = str(run.run_type) != "scheduled"
-        return Shift(
-            row_id=int(self.id),
-            due=(run.data_interval_end or run.logical_date or run.run_after).astimezone(timezone.utc),
-            run_id=run.run_id,
-            try_number=task_instance.try_number,
-            by_hand=by_hand,
-            conf=dict(run.conf or {}) if by_hand else {},
-        )
+        self._shift = shift_of(self.kind, int(self.id), run, task_instance.try_number)
+        ending: Ending = await SHIFTS[self.kind].stand(self._shift, await _post())
+        return ending
+
+
+def shift_of(table: str, row_id: int, run: Any, try_number: int) -> Shift:
+    """What Airflow says about a run."""
+    by_hand = str(run.run_type) != "scheduled"
+    return Shift(
+        table=table,
+        row_id=row_id,
+        due=(run.data_interval_end or run.logical_date or run.run_after).astimezone(timezone.utc),
+        run_id=run.run_id,
+        try_number=try_number,
+        by_hand=by_hand,
+        conf=dict(run.conf or {}) if by_hand else {},
+    )
+
+
+async def _post() -> Post:
+    return await post(settings(), connections.find)

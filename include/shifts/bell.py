@@ -34,6 +34,15 @@ class Bell:
         self._rung = True
         self._wake()
 
+    @property
+    def rung(self) -> bool:
+        """Whether it was rung since the last sleep, or since it was told to be quiet."""
+        return self._rung
+
+    def hush(self) -> None:
+        """Forget that it was rung: whoever was meant has seen to it."""
+        self._rung = False
+
     async def sleep_until(self, instant: datetime) -> bool:
         """Sleep until the wall clock shows `instant`, never less; return True, early, if the bell was rung."""
         loop = asyncio.get_running_loop()

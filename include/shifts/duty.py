@@ -11,7 +11,8 @@ from typing import Any
 
 from include.model import Job
 from include.shifts.bell import Bell, sleep_until, utcnow
-from include.shifts.execution import Attempt, LeaseLost, attempt
+from include.shifts.execution import Attempt, attempt
+from include.shifts.perform import LeaseLost
 from include.shifts.post import Post
 from include.shifts.shift import Shift
 from include.shifts.tally import Tally

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from include import registry
 from include.errors import AttemptError, ConfigError, RetryableError
-from include.model import Call, Job, Output, Status
+from include.model import Job, Output, Status
 from include.shifts.bell import utcnow
+from include.shifts.perform import Doing, LeaseLost, entry, perform
 from include.shifts.post import Post
 from include.shifts.shift import Shift
 from include.store.ledger import Claim, Result
@@ -53,7 +51,8 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     output: Output | None = None
     error: Exception | None = None
     try:
-        output = await _act(post, job, due, claim.attempt, shift.conf)
+        call = Doing(job.kind, {**job.payload, **shift.conf}, webhook_id(job.id, due), due, job.timeout)
+        output = await perform(post, call, claim.attempt, lease=claim.lease)
     except LeaseLost:
         raise
     except Exception as caught:  # whatever a kind does wrong is this execution's failure, and nobody else's
@@ -69,7 +68,7 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
             status=made.status,
             started_at=started_at,
             finished_at=finished_at,
-            entry=_entry(claim.attempt, started_at, finished_at, output, error),
+            entry=entry(claim.attempt, started_at, finished_at, output, error),
             output=None if output is None else _output(output),
             error=None if error is None else made.line,
             reason=made.reason,
@@ -77,26 +76,6 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
         )
     )
     return made if written else Attempt("skipped", "taken over by another process; this outcome is void")
-
-
-class LeaseLost(Exception):
-    """This process was frozen, or the database away, for longer than the lease: the claim may be another's by now."""
-
-
-async def _act(post: Post, job: Job, due: datetime, number: int, conf: Mapping[str, Any]) -> Output:
-    action = registry.action(job.kind)
-    config = action.parse({**job.payload, **conf})
-    seconds = job.timeout.total_seconds()
-    async with post.slots:
-        if not post.ledger.holds_lease():
-            raise LeaseLost
-        call = Call(
-            config=config, key=webhook_id(job.id, due), due=due, attempt=number, timeout_seconds=seconds, http=post.http
-        )
-        try:
-            return await asyncio.wait_for(action.act(call), seconds)
-        except (TimeoutError, asyncio.TimeoutError) as timeout:
-            raise RetryableError(f"no result within {seconds:g} s") from timeout
 
 
 def _judged(job: Job, number: int, output: Output | None, error: Exception | None) -> Attempt:
@@ -120,23 +99,3 @@ def _output(output: Output) -> dict[str, Any]:
     if output.excerpt is not None:
         body["excerpt"] = output.excerpt
     return body
-
-
-def _entry(
-    number: int, started_at: datetime, finished_at: datetime, output: Output | None, error: Exception | None
-) -> dict[str, Any]:
-    """The attempt as the ledger keeps it: start (UTC ISO 8601), duration in ms, status code, error, excerpt."""
-    entry: dict[str, Any] = {
-        "attempt": number,
-        "at": started_at.isoformat(),
-        "ms": round((finished_at - started_at).total_seconds() * 1000, 1),
-    }
-    code = output.code if output is not None else getattr(error, "code", None)
-    excerpt = output.excerpt if output is not None else getattr(error, "excerpt", None)
-    if code is not None:
-        entry["code"] = code
-    if error is not None:
-        entry["error"] = str(error) or type(error).__name__
-    if excerpt:
-        entry["excerpt"] = excerpt
-    return entry

@@ -1,4 +1,4 @@
-"""The post: what all shifts of one process share. One ledger, one way out, one ear for changed rows."""
+"""The post: what all shifts of one process share. One ledger, one log, one way out, one ear for changed rows."""
 
 from __future__ import annotations
 
@@ -6,59 +6,91 @@ import asyncio
 import gc
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import Protocol
 
 from include.egress import Egress
+from include.errors import ConfigError
+from include.model import Connection
 from include.settings import Settings
+from include.shifts.bell import Bell
+from include.shifts.shift import Shift
 from include.store.changes import Changes
 from include.store.ledger import Ledger
-
-if TYPE_CHECKING:
-    from include.shifts.duty import Duty
+from include.store.log import RecordLog
+from include.store.news import News
+from include.store.progress import Progress
+from include.store.turns import Turns
 
 log = logging.getLogger(__name__)
+
+FindConnection = Callable[[str], Awaitable[Connection]]
+
+
+class OnDuty(Protocol):
+    """A shift at work, as the post knows it."""
+
+    shift: Shift
+    bell: Bell
+
+    def relieve(self, at: datetime) -> None:
+        """End at `at` at the latest, because another shift takes over from then on."""
+
+
+async def no_connections(conn_id: str) -> Connection:
+    """Where there is no Airflow to ask."""
+    raise ConfigError(f"there is no Airflow here to ask for connection {conn_id!r}")
 
 
 class Post:
     """Opened on first use in the running loop; shifts of one process meet here and nowhere else."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, connections: FindConnection = no_connections) -> None:
         self.settings = settings
+        self.connections = connections
         self.ledger = Ledger(settings.database_url, lease_seconds=settings.lease_seconds)
+        self.turns = Turns(settings.database_url, self.ledger.owner)
+        self.log = RecordLog(settings.database_url)
+        self.progress = Progress(settings.database_url)
         self.http = Egress(allow=settings.egress_allow, concurrency=settings.concurrency)
         self.slots = asyncio.Semaphore(settings.concurrency)
-        self._duties: defaultdict[int, list[Duty]] = defaultdict(list)
+        self._duties: defaultdict[tuple[str, int], list[OnDuty]] = defaultdict(list)
         self._changes = Changes(settings.database_url, self._heard)
+        self._news = News(settings.database_url)
 
     async def open(self) -> None:
         """Take out the lease and start to listen."""
         _calm_the_collector()
         await self.ledger.open()
         self._changes.open()
+        self._news.open()
 
     async def close(self) -> None:
         """Give the lease back and close every connection."""
         await self._changes.close()
+        await self._news.close()
         await self.http.close()
+        for store in (self.turns, self.log, self.progress):
+            await store.close()
         await self.ledger.close()
 
     @contextmanager
-    def on_duty(self, duty: Duty) -> Iterator[None]:
+    def on_duty(self, duty: OnDuty) -> Iterator[None]:
         """Know of a shift while it lasts, and ring its bell whenever its row changes."""
-        duties = self._duties[duty.shift.row_id]
+        duties = self._duties[_row(duty)]
         duties.append(duty)
         try:
             yield
         finally:
             duties.remove(duty)
             if not duties:
-                del self._duties[duty.shift.row_id]
+                del self._duties[_row(duty)]
 
-    def relieve_others(self, duty: Duty) -> bool:
+    def relieve_others(self, duty: OnDuty) -> bool:
         """Have earlier shifts for the same row, here, end where `duty` begins; True if there was one."""
-        others = [other for other in self._duties[duty.shift.row_id] if other is not duty and not other.shift.by_hand]
+        others = [other for other in self._duties[_row(duty)] if other is not duty and not other.shift.by_hand]
         for other in others:
             other.relieve(duty.shift.due)
         return bool(others)
@@ -70,25 +102,29 @@ class Post:
                     duty.bell.ring()
             return
         table, _, row_id = what.partition(":")
-        if table == "job" and row_id.isdigit():
-            for duty in self._duties.get(int(row_id), ()):
+        if row_id.isdigit():
+            for duty in self._duties.get((table, int(row_id)), ()):
                 duty.bell.ring()
+
+
+def _row(duty: OnDuty) -> tuple[str, int]:
+    return duty.shift.table, duty.shift.row_id
 
 
 _posts: dict[asyncio.AbstractEventLoop, asyncio.Task[Post]] = {}
 
 
-async def post(settings: Settings) -> Post:
+async def post(settings: Settings, connections: FindConnection = no_connections) -> Post:
     """The post of this process, opened by whoever comes first."""
     loop = asyncio.get_running_loop()
     task = _posts.get(loop)
     if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
-        task = _posts[loop] = asyncio.create_task(_opened(settings))
+        task = _posts[loop] = asyncio.create_task(_opened(settings, connections))
     return await asyncio.shield(task)
 
 
-async def _opened(settings: Settings) -> Post:
-    opened = Post(settings)
+async def _opened(settings: Settings, connections: FindConnection) -> Post:
+    opened = Post(settings, connections)
     await opened.open()
     return opened
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """One Airflow run on duty for one row. `due` is its first occurrence; `by_hand` runs are executed at once.
+    """One Airflow run on duty for one row of `table`. `due` is its first occurrence; `by_hand` runs act at once.
 
     `conf` overrides fields of the payload (runs by hand only). `try_number` is Airflow's, counted from 1. `token` names
     this very shift in its claims, so that it is told from another one, here or elsewhere, that is on the same run.
@@ -22,6 +22,7 @@ class Shift:
     try_number: int
     by_hand: bool = False
     conf: dict[str, Any] = field(default_factory=dict)
+    table: str = "job"
     token: int = field(default_factory=lambda: secrets.randbits(62))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -45,6 +46,16 @@ def changing(db: DictConnection) -> Iterator[None]:
 def is_id(name_or_id: str) -> bool:
     """Whether people mean an id: all digits."""
     return name_or_id.isascii() and name_or_id.isdigit()
+
+
+def no_such(noun: str, name_or_id: str, names: Iterable[str]) -> ConfigError:
+    """The error for a row that is not there; of the `names` that are, it tells those that were probably meant."""
+    listed = f"`./millrace {noun}s list` shows those there are"
+    if is_id(name_or_id):
+        return ConfigError(f"there is no {noun} with id {name_or_id}; {listed}")
+    close = difflib.get_close_matches(name_or_id, list(names), n=3)
+    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else listed
+    return ConfigError(f"there is no {noun} named {name_or_id!r}; {hint}")
 
 
 def document(columns: Mapping[str, Any]) -> Jsonb:

@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any, Literal
 from uuid import uuid4
@@ -63,13 +63,17 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A claim as answered; `attempt` counts from 1, `revision` is the job's newest, `status` that of a settled row."""
+    """A claim as answered; `attempt` counts from 1, `revision` is the job's newest, `status` that of a settled row.
+
+    `lease` is the lease that protects it.
+    """
 
     verdict: Verdict
     attempt: int
     revision: int
     status: Status | None
     reason: str | None
+    lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class Ledger:
         self.owner = uuid4()
         self._lease_seconds = lease_seconds
         self._renewed_at = float("-inf")
+        self.lease = 0
         self._partitions_made_at = float("-inf")
         self._sql = queries("ledger")
         info = conninfo(database_url, via="shift")
@@ -127,9 +132,13 @@ class Ledger:
         for batch in (self._boards, self._jobs, self._claims, self._results, self._others, self._leases):
             await batch.close()
 
-    def holds_lease(self) -> bool:
-        """True while nobody else can have taken over: asked before each send, for a process may have been frozen."""
-        return time.monotonic() - self._renewed_at < self._lease_seconds
+    def holds_lease(self, lease: int) -> bool:
+        """True while nobody else can have taken over what was claimed under `lease`.
+
+        Asked before each send, for a process may have been frozen. A lease that ran out, and was renewed after that, is
+        another one: `lease` counts them.
+        """
+        return lease == self.lease and time.monotonic() - self._renewed_at < self._lease_seconds
 
     async def board(self, job_id: int, run_id: str) -> Board | None:
         """Where a shift for the job stands, or None if there is no such job (any more)."""
@@ -141,7 +150,8 @@ class Ledger:
 
     async def claim(self, wish: Wish) -> Claim:
         """Make the occurrence this shift's own, or learn why not."""
-        return await self._claims.ask(wish)
+        lease = self.lease
+        return replace(await self._claims.ask(wish), lease=lease)
 
     async def finish(self, result: Result) -> bool:
         """Write the outcome of an attempt; False if the row was taken over meanwhile and the outcome is void."""
@@ -214,6 +224,8 @@ class Ledger:
     async def _renew(self) -> None:
         asked_at = time.monotonic()
         await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
+        if time.monotonic() - self._renewed_at > self._lease_seconds:
+            self.lease += 1
         self._renewed_at = asked_at
 
     async def _make_partitions(self) -> None:

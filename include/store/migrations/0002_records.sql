@@ -391,7 +391,7 @@ end $$;
 create function workflow_before_change() returns trigger language plpgsql set search_path from current as $$
 begin
     begin
-        perform new.filter::jsonpath;
+        perform jsonb_path_match('{}', new.filter::jsonpath);
     exception when others then
         raise check_violation using message = format('workflow %s: filter %L is not a path: %s', new.name, new.filter, sqlerrm),
             hint = 'Write an SQL/JSON path predicate, such as $.state == "open" && $.amount > 10.';

@@ -29,24 +29,30 @@ where s.built is null or not pg_visible_in_snapshot(want.transaction, s.built);
 insert into shard (table_name, number, built) values (%(table_name)s, %(number)s, %(built)s::pg_snapshot)
 on conflict (table_name, number) do update set built = excluded.built, built_at = excluded.built_at;
 
--- name: job_shards
--- The shards that have jobs.
-select distinct id / %(size)s as number from job order by 1;
+-- name: shards_of
+-- The shards of a table that have rows. Here and below, {table} is one of the config tables.
+select distinct id / %(size)s as number from {table} order by 1;
 
--- name: jobs_of_shard
--- The jobs of one shard, in a fixed order.
-select * from job where id >= %(number)s * %(size)s and id < (%(number)s + 1) * %(size)s order by id;
+-- name: rows_of_shard
+-- The rows of one shard, in a fixed order; those of workflows with the name of their connector.
+select r.*, c.name as connector
+from {table} r left join connector c on c.id = (to_jsonb(r) ->> 'connector_id')::bigint
+where r.id >= %(number)s * %(size)s and r.id < (%(number)s + 1) * %(size)s order by r.id;
 
--- name: jobs_by_id
--- Some jobs, for vetting.
-select * from job where id = any(%(ids)s) order by id;
+-- name: rows_by_id
+-- Some rows, for vetting.
+select r.*, c.name as connector
+from {table} r left join connector c on c.id = (to_jsonb(r) ->> 'connector_id')::bigint
+where r.id = any(%(ids)s) order by r.id;
 
--- name: jobs_after
--- A page of all jobs, for vetting.
-select * from job where id > %(after)s order by id limit 500;
+-- name: rows_after
+-- A page of all rows, for vetting.
+select r.*, c.name as connector
+from {table} r left join connector c on c.id = (to_jsonb(r) ->> 'connector_id')::bigint
+where r.id > %(after)s order by r.id limit 500;
 
 -- name: set_error
 -- Say on the row why it cannot run, or that it can; touches only rows where that is news. A row that somebody is just
 -- editing is left alone: the edit will have it vetted again, and nobody waits for an open transaction.
-update job set error = %(error)s
-where id = (select id from job where id = %(id)s and error is distinct from %(error)s for update skip locked);
+update {table} set error = %(error)s
+where id = (select id from {table} where id = %(id)s and error is distinct from %(error)s for update skip locked);

@@ -1,0 +1,130 @@
+"""Connectors and records as they are shown: documents for scripts, cells for people."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+from include.cli.output import Cell, status_cell
+from include.cli.times import spell_duration, spell_instant
+from include.store.edits import Row
+from include.store.rows import connector_from_row
+
+# How the row is kept in order is nobody's business but the machinery's.
+_INTERNAL = ("schedule_revision", "schedule_changed_at")
+_EXCERPT = 200
+
+LIST_HEADERS = ("id", "name", "kind", "every", "state", "head", "pulled (UTC)", "failures")
+RECORD_HEADERS = ("position", "key", "stored (UTC)", "payload")
+READER_HEADERS = ("id", "workflow", "owner", "position", "lag", "behind", "dead letters", "state")
+
+
+def state(row: Row, now: datetime) -> str:
+    if row["error"] is not None:
+        return "ERROR"
+    if not row["is_active"]:
+        return "paused"
+    if row["paused_until"] is not None and row["paused_until"] > now:
+        return f"paused until {spell_instant(row['paused_until'])}"
+    if row["failing_since"] is not None:
+        return f"failing since {spell_instant(row['failing_since'])}"
+    if row["not_before"] is not None and row["not_before"] > now:
+        return f"rate-limited until {spell_instant(row['not_before'])}"
+    return "active"
+
+
+def connector_document(row: Row, now: datetime) -> dict[str, Any]:
+    """Every column of a connector, and what follows from them."""
+    connector = connector_from_row(row)
+    columns = {name: value for name, value in row.items() if name not in _INTERNAL}
+    return {**columns, "dag_id": connector.dag_id, "state": state(row, now).partition(" ")[0]}
+
+
+def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
+    return [
+        str(row["id"]),
+        row["name"],
+        row["kind"],
+        _every(row["every"]),
+        _state_cell(row, now),
+        str(row["head"]),
+        spell_instant(row["pulled_at"]),
+        str(row["failures"] or ""),
+    ]
+
+
+def trouble(row: Row) -> str | None:
+    """Why the connector cannot run, or else what went wrong at its last pull."""
+    found: str | None = row["error"] or row["last_error"]
+    return found
+
+
+def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
+    """A connector's columns for people, in an order that tells a story."""
+    connector = connector_from_row(row)
+    head = str(row["head"]) + (f", stored {spell_instant(row['head_at'])} UTC" if row["head_at"] else "")
+    pulled = f"{spell_instant(row['pulled_at'])} UTC" if row["pulled_at"] else "not yet"
+    alert = f"{connector.alert_after} failures" + (f", by {connector.notify.get('kind')}" if connector.notify else "")
+    lines: list[tuple[str, Cell | str]] = [
+        ("id", f"{connector.id} (DAG {connector.dag_id})"),
+        ("name", connector.name),
+        ("kind", connector.kind),
+        ("owner", connector.owner),
+        ("state", _state_cell(row, now)),
+        ("every", _every(connector.every) or "not by itself"),
+        ("dedupe", row["dedupe"]),
+        ("rate limit", connector.rate_limit or "none"),
+        ("budget", connector.budget or "none"),
+        ("timeout", spell_duration(connector.timeout)),
+        ("alert after", alert),
+        ("head", head),
+        ("cursor", _compact(connector.cursor) if connector.cursor is not None else "none: from the beginning"),
+        ("pulled", pulled),
+        ("failures", str(connector.failures)),
+        ("created", f"{spell_instant(row['created_at'])} UTC"),
+        ("updated", f"{spell_instant(row['updated_at'])} UTC, revision {connector.revision}"),
+    ]
+    return [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
+
+
+def record_cells(row: Row) -> list[Cell | str]:
+    version = f" (version {row['version']})" if row["version"] > 1 else ""
+    return [
+        str(row["position"]),
+        excerpt(row["key"]) + version,
+        spell_instant(row["created_at"]),
+        excerpt(_compact(row["payload"])),
+    ]
+
+
+def reader_cells(row: Row) -> list[Cell | str]:
+    stopped = f"stopped at {row['stopped_at']}" if row["stopped_at"] is not None else None
+    return [
+        str(row["workflow_id"]),
+        row["name"],
+        row["owner"],
+        str(row["position"]),
+        str(row["lag_records"]),
+        spell_duration(timedelta(seconds=round(row["lag_seconds"]))) if row["lag_records"] else "",
+        str(row["dead_letters"] or ""),
+        Cell(stopped, "red") if stopped else status_cell("active" if row["is_active"] else "paused"),
+    ]
+
+
+def excerpt(text: str) -> str:
+    """As much of a text as a table can bear; all of it is in the JSON."""
+    return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
+
+
+def _state_cell(row: Row, now: datetime) -> Cell:
+    spelt = state(row, now)
+    return Cell(spelt, "red") if spelt.startswith("failing") else status_cell(spelt)
+
+
+def _every(every: timedelta | None) -> str:
+    return "" if every is None else spell_duration(every)
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,57 @@
+"""Not faster than the row allows: requests wait for their turn before they are sent."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from include.errors import RateLimitedError
+from include.model import Http, Reply
+
+_SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
+
+
+class Pace:
+    """A limit such as `100/minute`, kept by the generic cell rate algorithm (ITU-T I.371).
+
+    Requests are spread evenly; up to a second's worth may be sent at once.
+    """
+
+    def __init__(self, rate_limit: str) -> None:
+        count, _, unit = rate_limit.partition("/")
+        self._gap_seconds = _SECONDS[unit] / int(count)
+        self._slack_seconds = min(1.0, _SECONDS[unit])
+        self._next_at = float("-inf")
+
+    def take(self, now: float) -> float:
+        """Take one request out of the limit; the seconds to wait before sending it. `now` is a monotonic clock's."""
+        due = max(self._next_at, now - self._slack_seconds)
+        self._next_at = due + self._gap_seconds
+        return max(due - now, 0.0)
+
+
+class PacedHttp:
+    """A way out that keeps to limits, and counts what comes in.
+
+    `takers` are the limits: each gives the seconds to wait. A wait that would outlast `deadline` (monotonic) is not
+    begun: the pull ends, and goes on when it may.
+    """
+
+    def __init__(self, http: Http, takers: list[Callable[[], Awaitable[float]]], deadline: float) -> None:
+        self._http = http
+        self._takers = takers
+        self._deadline = deadline
+        self.requests = 0
+
+    async def request(self, method: str, url: str, *, timeout_seconds: float, **others: Any) -> Reply:
+        """As `Http.request`, when it is time."""
+        for take in self._takers:
+            wait_seconds = await take()
+            if time.monotonic() + wait_seconds > self._deadline:
+                raise RateLimitedError("the row's own rate limit is used up", after_seconds=wait_seconds)
+            if wait_seconds > 0:
+                await asyncio.sleep(wait_seconds)
+        self.requests += 1
+        return await self._http.request(method, url, timeout_seconds=timeout_seconds, **others)

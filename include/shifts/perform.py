@@ -1,0 +1,68 @@
+"""One call of an action: what jobs, workflows and notices have in common."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from include import registry
+from include.errors import RetryableError
+from include.model import Call, Output
+from include.shifts.post import Post
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What is to be done: an action with its payload. `key` is the same for every attempt at the same thing."""
+
+    kind: str
+    payload: dict[str, Any]
+    key: str
+    due: datetime
+    timeout: timedelta
+
+
+class LeaseLost(Exception):
+    """This process was frozen, or the database away, for longer than the lease: the work may be another's by now."""
+
+
+async def perform(post: Post, doing: Doing, attempt: int, *, lease: int) -> Output:
+    """Make one attempt, under the lease by which the work was claimed.
+
+    Raises what the action raises, `ConfigError`, or `LeaseLost` if nothing was sent.
+    """
+    action = registry.action(doing.kind)
+    config = action.parse(doing.payload)
+    seconds = doing.timeout.total_seconds()
+    async with post.slots:
+        if not post.ledger.holds_lease(lease):
+            raise LeaseLost
+        call = Call(
+            config=config, key=doing.key, due=doing.due, attempt=attempt, timeout_seconds=seconds, http=post.http
+        )
+        try:
+            return await asyncio.wait_for(action.act(call), seconds)
+        except (TimeoutError, asyncio.TimeoutError) as timeout:
+            raise RetryableError(f"no result within {seconds:g} s") from timeout
+
+
+def entry(
+    number: int, started_at: datetime, finished_at: datetime, output: Output | None, error: Exception | None
+) -> dict[str, Any]:
+    """The attempt as it is kept: start (UTC ISO 8601), duration in ms, status code, error, excerpt."""
+    made: dict[str, Any] = {
+        "attempt": number,
+        "at": started_at.isoformat(),
+        "ms": round((finished_at - started_at).total_seconds() * 1000, 1),
+    }
+    code = output.code if output is not None else getattr(error, "code", None)
+    excerpt = output.excerpt if output is not None else getattr(error, "excerpt", None)
+    if code is not None:
+        made["code"] = code
+    if error is not None:
+        made["error"] = str(error) or type(error).__name__
+    if excerpt:
+        made["excerpt"] = excerpt
+    return made

@@ -1,0 +1,109 @@
+"""One record, or one batch of them, sent by a workflow's action, with the workflow's retries."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from include.errors import MillraceError, RetryableError
+from include.model import Output, Workflow
+from include.registry import template_of
+from include.shifts.bell import utcnow
+from include.shifts.perform import Doing, LeaseLost, entry, perform
+from include.shifts.post import Post
+from include.store.progress import Stored
+
+log = logging.getLogger(__name__)
+
+_LONGEST_RETRY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call, retries included: the error it ended with, if any, and every attempt."""
+
+    error: str | None
+    attempts: list[dict[str, Any]]
+
+
+def webhook_id(workflow: Workflow, position: int) -> str:
+    """The key of a call: the same whenever it is sent, and free of dots (Standard Webhooks 1.0.0)."""
+    return f"{workflow.id}:{workflow.connector_id}:{position}"
+
+
+class Sender:
+    """Sends records for one workflow; its templates are compiled once. `ConfigError` if the row makes no sense."""
+
+    def __init__(self, post: Post, workflow: Workflow) -> None:
+        self.revision = workflow.revision
+        self._post = post
+        self._workflow = workflow
+        self._template = template_of(workflow)
+        self._names = {
+            "workflow": {
+                "id": workflow.id,
+                "name": workflow.name,
+                "every_seconds": workflow.schedule.every.total_seconds() if workflow.schedule.every else None,
+                "batch_size": workflow.batch_size,
+            },
+            "owner": workflow.owner,
+            "connector": {"id": workflow.connector_id, "name": workflow.connector_name},
+        }
+
+    async def send(self, batch: Sequence[Stored], *, lease: int, attempts_before: int = 0) -> Outcome:
+        """Send the batch until it is taken, refused, or the retries are used up; its key is its last position.
+
+        Raises `LeaseLost` if the turn, which was taken under `lease`, may be somebody else's by now.
+        """
+        workflow, attempts = self._workflow, []
+        key = webhook_id(workflow, batch[-1].position)
+        for number in range(1, workflow.retries + 2):
+            started_at = utcnow()
+            output, error = await self._attempt(batch, key, attempts_before + number, started_at, lease)
+            attempts.append(entry(attempts_before + number, started_at, utcnow(), output, error))
+            if error is None:
+                return Outcome(None, attempts)
+            if not isinstance(error, RetryableError) or number > workflow.retries:
+                return Outcome(_spell(error), attempts)
+            await asyncio.sleep(max(self._pause_seconds(number), error.after_seconds or 0.0))
+        raise AssertionError("the last attempt returns")
+
+    async def _attempt(
+        self, batch: Sequence[Stored], key: str, number: int, due: datetime, lease: int
+    ) -> tuple[Output | None, Exception | None]:
+        try:
+            records = [self._document(record) for record in batch]
+            payload = self._template.render(record=records[-1], records=records, **self._names)
+            doing = Doing(self._workflow.kind, payload, key, due, self._workflow.timeout)
+            return await perform(self._post, doing, number, lease=lease), None
+        except LeaseLost:
+            raise
+        except Exception as error:  # whatever a kind does wrong is this record's failure, and nobody else's
+            if not isinstance(error, MillraceError):
+                log.exception("kind %s raised", self._workflow.kind)
+            return None, error
+
+    def _document(self, record: Stored) -> dict[str, Any]:
+        """A record as templates see it, and as it is sent where the row does not say what to send."""
+        return {
+            "connector": self._workflow.connector_name,
+            "position": record.position,
+            "key": record.key,
+            "created_at": record.created_at.isoformat(),
+            "payload": record.payload,
+        }
+
+    def _pause_seconds(self, attempt: int) -> float:
+        workflow = self._workflow
+        seconds = workflow.retry_delay.total_seconds() * workflow.retry_backoff ** min(attempt - 1, 64)
+        return min(seconds, _LONGEST_RETRY_SECONDS)
+
+
+def _spell(error: Exception) -> str:
+    if isinstance(error, MillraceError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
