@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 from bench.calls import percentile
@@ -57,7 +58,7 @@ def tally_pulls(due: Mapping[str, Sequence[float]], asked: Sequence[Asked]) -> P
     late: list[float] = []
     unasked = 0
     for feed, instants in due.items():
-        for instant, border in zip(instants[:-1], instants[1:], strict=True):
+        for instant, border in pairwise(instants):
             came = [arrival for arrival in arrivals[feed] if instant <= arrival < border]
             late += [came[0] - instant] if came else []
             unasked += max(len(came) - 1, 0)

@@ -1,4 +1,4 @@
-"""The calls that workflows make, a record each, as the sink saw them: were all made, once, and in order? Pure arithmetic."""
+"""The calls of workflows, one a record, as the sink saw them: were all made, once, and in order? Pure arithmetic."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class RecordTally:
         return self.expected - self.fired
 
 
-def tally_records(calls: Sequence[RecordCall], connector_of: Mapping[int, int], positions: Collection[int]) -> RecordTally:
+def tally_records(
+    calls: Sequence[RecordCall], connector_of: Mapping[int, int], positions: Collection[int]
+) -> RecordTally:
     """Compare the calls with the positions that each workflow had to process; `connector_of`: by workflow.
 
     `seconds` is from the first call to the last.

@@ -87,7 +87,7 @@ class Progress:
 
 
 class Rows:
-    """The database of the system under test, whose only rows are the bench's. A connection that was lost is made anew."""
+    """The database of the system under test, in which all rows are ours. A connection that was lost is made anew."""
 
     def __init__(self, database_url: str) -> None:
         self._database_url = database_url

@@ -3,8 +3,8 @@
 `GET /items?offset=&limit=` is a page of a list that does not change, `{"items": [...], "total": N}`. `GET /feed/<name>`
 is a list that grows: `?since=ID` answers the records after that one, at most `--limit` of them, as
 `{"items": [...], "next": ID or null}`. Whoever has seen all gets `--grow` new ones, but not again within `--calm`
-seconds. Records are about `--bytes` long, numbered 1, 2, 3 ... (`id`), and rendered beforehand, so that the source is not
-what limits the pull.
+seconds. Records are about `--bytes` long and numbered 1, 2, 3 ... (`id`). Those of the list that does not change are
+rendered beforehand, so that the source is not what limits the pull.
 
 `GET /count` says how many requests came, and how many records there are. `GET /dump?from=N` lists the requests from
 number N on, one line each: arrival (seconds since the epoch), feed (empty: the items), how many records there were.
@@ -90,7 +90,7 @@ def record(number: int, size: int) -> bytes:
         "state": ("open", "closed", "pending")[number % 3],
         "amount": number * 37 % 10_000 / 100,
         "updated_at": f"2026-05-04T12:{number // 60 % 60:02}:{number % 60:02}Z",
-        "author": {"id": number % 997, "email": f"author{number % 997}@example.com"},
+        "author": f"author{number % 997}@example.com",
         "text": "",
     }
     short = json.dumps(facts, separators=(",", ":"))
@@ -113,9 +113,7 @@ def main() -> int:
     parser.add_argument("--calm", type=float, default=0.5, help="seconds in which it then does not grow again")
     add_leash(parser)
     options = parser.parse_args()
-    source = Source(
-        options.items, options.bytes, limit=options.limit, grow=options.grow, calm_seconds=options.calm
-    )
+    source = Source(options.items, options.bytes, limit=options.limit, grow=options.grow, calm_seconds=options.calm)
     serve(source.handle, leashed=options.leashed)
     return 0
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
+import requests
+
+from include.cli.airflow_api import AirflowApi
 from include.errors import MillraceError
 from include.local import system
 from include.local.account import elsewhere
+from include.local.health import health, unwell
 from include.local.home import Home
 from include.local.ports import free_port
 from include.local.run import Run, Wishes
@@ -39,6 +46,44 @@ class Stack:
     @property
     def database_url(self) -> str:
         return self.run.database_url
+
+    @property
+    def folder(self) -> Path:
+        """Where it keeps its state; what else is put there goes with it."""
+        return self._home.path
+
+    def trigger(self, dag_id: str) -> bool:
+        """Start a run by hand, through Airflow's API; false if Airflow does not know the DAG (yet)."""
+        run = self.run
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy has no part in what stays on this machine
+            api = AirflowApi(session, run.url)
+            api.log_in(run.user, run.password)
+            return api.trigger(dag_id, datetime.now(timezone.utc), {}) is not None
+
+    def kill(self, component: str) -> None:
+        """Have a component die at once, with all that it started, as when memory or power runs out."""
+        identity = self.run.components[component].identity
+        if identity.is_alive():
+            os.killpg(identity.pid, signal.SIGKILL)
+
+    def stop_database(self) -> None:
+        """Have PostgreSQL go down in its own order, which ends all connections; the supervisor starts it again."""
+        for process in self._database():
+            process.send_signal(signal.SIGINT)
+
+    def database_pid(self) -> int | None:
+        """The process that is PostgreSQL now; None while there is none."""
+        return next((process.pid for process in self._database()), None)
+
+    def unwell(self) -> list[str]:
+        """The parts of Airflow that are not healthy."""
+        return unwell(health(self.run.url))
+
+    def _database(self) -> list[psutil.Process]:
+        """The embedded server; empty while it is down."""
+        supervisor = psutil.Process(self.run.supervisor.pid)
+        return [child for child in supervisor.children() if child.name() == "postgres"]
 
 
 @contextmanager

@@ -77,7 +77,9 @@ def _header(head: bytes, lower: bytes, name: bytes) -> bytes:
 
 def response(status: int, body: bytes, content_type: str = "text/plain") -> bytes:
     """A whole response, ready to be sent."""
-    head = f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} {_REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 

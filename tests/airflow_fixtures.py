@@ -57,7 +57,7 @@ def ours(airflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DictConn
     our_settings.settings.cache_clear()
     with connect(airflow_url) as connection:
         yield connection
-        connection.execute("delete from job; delete from audit; delete from shard; delete from execution")
+        connection.execute("truncate job, audit, shard, connector, record, turn, budget cascade; delete from execution")
         connection.execute("alter table job alter column id restart")
     our_settings.settings.cache_clear()
 
@@ -68,7 +68,7 @@ def airflow_session(ours: DictConnection) -> Iterator[Session]:
     session = airflow_settings.NonScopedSession()
     yield session
     session.rollback()
-    for table in ("xcom", "callback", "dag_run", "trigger", "dag_version", "dag", "dag_bundle"):
+    for table in ("asset_event", "asset_dag_run_queue", "asset_active", "xcom", "callback", "dag_run", "trigger", "dag_version", "dag", "dag_bundle"):
         session.execute(text(f'delete from public."{table}"'))
     session.commit()
     session.close()

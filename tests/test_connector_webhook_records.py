@@ -84,7 +84,7 @@ async def test_a_selector_that_finds_nothing_is_said(body: object) -> None:
         (["number", "$.nested.id"], '[7,"n-1"]'),
         (["id"], "a-1"),
         ("nested", '{"a":1,"id":"n-1"}'),
-        ("with.dot", "d-1"),
+        ("'with.dot'", "d-1"),
     ],
 )
 async def test_a_primary_key_is_found_in_each_item(primary_key: object, key: str) -> None:
@@ -141,8 +141,8 @@ async def test_an_id_that_could_not_be_stored_is_refused() -> None:
         ({"conn_id": "c", "prefix": "x"}, "leave out prefix: verify is standard, not hmac"),
         ({"conn_id": "c", "verify": "bearer", "header": "X", "encoding": "hex"}, "leave out header, encoding"),
         ({"conn_id": "c", "id_header": "X-Id"}, "it is webhook-id"),
-        ({"conn_id": "c", "data_selector": "$["}, "write a JSONPath"),
-        ({"conn_id": "c", "primary_key": "$["}, "write a JSONPath"),
+        ({"conn_id": "c", "data_selector": "$["}, "is not a JSONPath"),
+        ({"conn_id": "c", "primary_key": "$["}, "is not a JSONPath"),
         ({"conn_id": "c", "primary_key": []}, "primary_key"),
         ({"conn_id": "c", "primary_key": [""]}, "primary_key"),
     ],

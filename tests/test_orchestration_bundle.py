@@ -20,7 +20,7 @@ from include import registry
 from include import settings as our_settings
 from include.local.ports import free_port
 from include.orchestration.bundle import RowBundle
-from include.orchestration.factory import job_dags
+from include.orchestration.factory import row_dags
 from include.store import shards
 from include.store.db import DictConnection, connect
 
@@ -58,7 +58,7 @@ class Processor:
         """A second passes, and what is to be parsed is parsed."""
         touched = self.look()
         for number in touched:
-            job_dags(number)
+            row_dags("job", number)
         return touched
 
 
@@ -227,11 +227,11 @@ def test_a_bad_row_says_so_and_a_mended_one_is_built(
     ours.execute("update job set payload = '{}' where id = 64")
     assert processor.look_and_build() == [1]
     assert "url" in error(ours, 64)
-    assert job_dags(1) == {}
+    assert row_dags("job", 1) == {}
     ours.execute('update job set payload = \'{"url": "http://127.0.0.1:9/"}\' where id = 64')
     assert processor.look_and_build() == [1]
     assert error(ours, 64) is None
-    assert list(job_dags(1)) == ["job_64"]
+    assert list(row_dags("job", 1)) == ["job_64"]
     assert processor.look() == []
 
 
@@ -251,10 +251,12 @@ def test_a_kind_that_cannot_be_imported_is_its_rows_error(
     processor: Processor, insert: Insert, ours: DictConnection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in `actions/` that is broken marks the rows of its kind; the processor and all other rows go on."""
-    (tmp_path / "ping.py").touch()  # the real one is found first
-    (tmp_path / "broken.py").write_text("raise RuntimeError('half written')")
-    monkeypatch.setattr(registry, "_ACTIONS", tmp_path)
-    monkeypatch.setattr(include.actions, "__path__", [*include.actions.__path__, str(tmp_path)])
+    actions = tmp_path / "actions"
+    actions.mkdir()
+    (actions / "ping.py").touch()  # the real one is found first
+    (actions / "broken.py").write_text("raise RuntimeError('half written')")
+    monkeypatch.setattr(registry, "_HERE", tmp_path)
+    monkeypatch.setattr(include.actions, "__path__", [*include.actions.__path__, str(actions)])
     registry.action_kinds.cache_clear()
     try:
         three_shards(insert)
@@ -264,7 +266,7 @@ def test_a_kind_that_cannot_be_imported_is_its_rows_error(
         insert(id=3, name="bad too", kind="broken")
         assert processor.look_and_build() == [0]
         assert "half written" in error(ours, 3)
-        assert list(job_dags(0)) == ["job_1"]
+        assert list(row_dags("job", 0)) == ["job_1"]
     finally:
         registry.action_kinds.cache_clear()
 

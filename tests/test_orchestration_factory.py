@@ -21,7 +21,7 @@ from airflow.timetables.simple import NullTimetable
 from airflow.utils.file import might_contain_dag
 
 from include.orchestration.bundle import RowBundle
-from include.orchestration.factory import job_dags
+from include.orchestration.factory import row_dags
 from include.store import shards
 from include.store.db import DictConnection
 
@@ -45,7 +45,7 @@ def error(ours: DictConnection, id: int) -> Any:
 def test_a_row_becomes_a_dag_with_its_name_owner_and_tags(insert: Insert) -> None:
     """People find a row in Airflow by the name, owner and kind that they gave it; its id stays what it was."""
     id = insert(name="Grüße, täglich", owner="ada@example.org", kind="ping", cron="0 9 * * *")
-    (dag,) = job_dags(0).values()
+    (dag,) = row_dags("job", 0).values()
     assert dag.dag_id == f"job_{id}"
     assert dag.dag_display_name == "Grüße, täglich"
     assert dag.tags == {"job", "ping", "owner:ada@example.org"}
@@ -57,7 +57,7 @@ def test_a_row_becomes_a_dag_with_its_name_owner_and_tags(insert: Insert) -> Non
 def test_a_row_without_a_schedule_is_a_dag_to_trigger(insert: Insert) -> None:
     """A row that runs by hand only has a DAG too, and nobody makes runs of it."""
     insert()
-    (dag,) = job_dags(0).values()
+    (dag,) = row_dags("job", 0).values()
     read = DagSerialization.from_dict(DagSerialization.to_dict(dag))
     assert isinstance(read.timetable, NullTimetable)
     assert read.next_dagrun_info(last_automated_run_info=None) is None
@@ -68,7 +68,7 @@ def test_retries_are_airflows_where_a_run_is_one_occurrence(insert: Insert) -> N
     policy = {"retries": 5, "retry_delay": timedelta(seconds=7), "retry_backoff": 3}
     slow = insert(name="slow", every=timedelta(minutes=1), **policy)
     fast = insert(name="fast", every=timedelta(seconds=59), **policy)
-    dags = job_dags(0)
+    dags = row_dags("job", 0)
     (task,) = dags[f"job_{slow}"].tasks
     assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (5, timedelta(seconds=7), 3)
     (task,) = dags[f"job_{fast}"].tasks
@@ -81,7 +81,7 @@ def test_building_twice_gives_the_same_bytes(insert: Insert) -> None:
     insert(name="every", every=timedelta(seconds=5), jitter=timedelta(seconds=1))
     insert(name="once", run_at="2031-01-01T00:00:00.123456Z")
     insert(name="by hand")
-    first, second = job_dags(0), job_dags(0)
+    first, second = row_dags("job", 0), row_dags("job", 0)
     assert list(first) == list(second)
     assert len(first) == 4
     for id, dag in first.items():
@@ -92,9 +92,9 @@ def test_building_twice_gives_the_same_bytes(insert: Insert) -> None:
 def test_what_is_read_at_the_fire_is_not_in_the_dag(ours: DictConnection, insert: Insert, edit: str) -> None:
     """Editing what a shift reads when it fires changes no byte of the DAG."""
     id = insert(cron="0 9 * * *")
-    before = serialized(job_dags(0)[f"job_{id}"])
+    before = serialized(row_dags("job", 0)[f"job_{id}"])
     ours.execute(f"update job set {edit}".encode())
-    assert serialized(job_dags(0)[f"job_{id}"]) == before
+    assert serialized(row_dags("job", 0)[f"job_{id}"]) == before
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,10 @@ def test_what_is_read_at_the_fire_is_not_in_the_dag(ours: DictConnection, insert
 def test_what_airflow_goes_by_is_in_the_dag(ours: DictConnection, insert: Insert, edit: str) -> None:
     """An edit of the schedule, or of what people see, changes the DAG; the bundle is told of exactly these columns."""
     id = insert(cron="0 9 * * *")
-    before = serialized(job_dags(0)[f"job_{id}"])
+    before = serialized(row_dags("job", 0)[f"job_{id}"])
     seen = shards.snapshot(ours)
     ours.execute(f"update job set {edit}".encode())
-    assert serialized(job_dags(0)[f"job_{id}"]) != before
+    assert serialized(row_dags("job", 0)[f"job_{id}"]) != before
     _, (change,) = shards.changed_since(ours, seen)
     assert change.changes_dag
 
@@ -137,7 +137,7 @@ def test_one_bad_row_hides_nobody(ours: DictConnection, insert: Insert, columns:
     insert(name="before", every=timedelta(hours=1))
     bad = insert(name="bad", **columns)
     insert(name="after", cron="@daily")
-    assert sorted(dag.dag_display_name for dag in job_dags(0).values()) == ["after", "before"]
+    assert sorted(dag.dag_display_name for dag in row_dags("job", 0).values()) == ["after", "before"]
     assert words in error(ours, bad)
     assert ours.execute("select count(error) as bad from job").fetchone() == {"bad": 1}
 
@@ -149,7 +149,7 @@ def test_a_worker_builds_the_one_dag_that_it_runs(
     insert(name="one")
     wanted = insert(name="two")
     monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, f"job_{wanted}")  # as Airflow's own, which does not clean up
-    assert list(job_dags(0)) == [f"job_{wanted}"]
+    assert list(row_dags("job", 0)) == [f"job_{wanted}"]
     assert ours.execute("select count(*) as built from shard").fetchone() == {"built": 0}
 
 
@@ -157,7 +157,7 @@ def test_a_shard_is_a_block_of_ids(insert: Insert) -> None:
     """Each row is in one shard and stays there; a shard without rows has no DAGs."""
     for id in (1, 63, 64, 127, 128):
         insert(id=id, name=f"row {id}")
-    assert [list(job_dags(number)) for number in range(4)] == [
+    assert [list(row_dags("job", number)) for number in range(4)] == [
         ["job_1", "job_63"],
         ["job_64", "job_127"],
         ["job_128"],
@@ -181,7 +181,7 @@ def test_the_cost_in_statements_does_not_grow_with_rows(insert: Insert, monkeypa
     counts = []
     for number, rows in ((1, 1), (0, 63)):
         asked.clear()
-        assert len(job_dags(number)) == rows
+        assert len(row_dags("job", number)) == rows
         counts.append(len(asked))
     assert counts[0] == counts[1] <= 3
 

@@ -28,7 +28,7 @@ Insert = Callable[..., int]
 def add(session: Session, ours: DictConnection, insert: Insert, **columns: Any) -> int:
     """A row and its DAG."""
     id = insert(**columns)
-    (job,) = shards.jobs_by_id(ours, [id])
+    (job,) = shards.rows_by_id(ours, "job", [id])
     write_dag(session, job)
     return id
 
@@ -128,7 +128,7 @@ def test_a_dag_is_born_as_its_row_is(
 ) -> None:
     """A row that was paused, or resumed, before Airflow had its DAG, has a DAG that is paused, or is not."""
     id = insert(is_active=not active)
-    (job,) = shards.jobs_by_id(ours, [id])
+    (job,) = shards.rows_by_id(ours, "job", [id])
     ours.execute("update job set is_active = %s where id = %s", (active, id))
     write_dag(airflow_session, job)
     assert facts(ours, id)["is_paused"] is not active
@@ -138,7 +138,7 @@ def test_a_row_without_a_dag_can_be_paused(ours: DictConnection, insert: Insert)
     """A row that has no DAG yet, or never gets one, is paused like any other."""
     id = insert()
     ours.execute("update job set is_active = false where id = %s", (id,))
-    (job,) = shards.jobs_by_id(ours, [id])
+    (job,) = shards.rows_by_id(ours, "job", [id])
     assert job.is_active is False
 
 

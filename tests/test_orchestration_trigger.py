@@ -294,7 +294,7 @@ async def test_a_row_is_fired_by_way_of_airflow(
     """Row, DAG, run, trigger, call, ledger, and back: a retried failure is a second try, which ends well."""
     due = datetime.now(UTC) + timedelta(seconds=0.3)
     id = insert(payload={"url": receiver.url("/down")}, run_at=due, retry_delay=timedelta(0))
-    (job,) = shards.jobs_by_id(ours, [id])
+    (job,) = shards.rows_by_id(ours, "job", [id])
     run = Deferred(airflow_session, job)
     assert run.run.run_id == f"scheduled__{due.isoformat()}"
     assert run.submit(await ended(run.trigger())).state == "up_for_retry"

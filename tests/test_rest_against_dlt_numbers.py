@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.paged_api import FIVE, FOUR, Answer, Case, Peers, after, always, but, by_name, here, more, numbered, paged, rows
+from tests.paged_api import FIVE, FOUR, Answer, Case, after, always, but, by_name, here, more, numbered, paged, rows
 
-pytest_plugins = ["tests.paged_api"]
+if TYPE_CHECKING:
+    from tests.dlt_peer import Peers
+
+pytest_plugins = ["tests.dlt_peer"]
 pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
 
 ITEMS = {"items": here}
@@ -132,12 +135,12 @@ OFFSETS = [
 
 
 @pytest.mark.parametrize("case", PAGE_NUMBERS, ids=by_name)
-async def test_page_numbers(peers: Peers, case: Case) -> None:
+async def test_page_numbers(peers: case: Case) -> None:
     """Pages are asked for by number as dlt asks for them, up to the page where it stops."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", OFFSETS, ids=by_name)
-async def test_offsets(peers: Peers, case: Case) -> None:
+async def test_offsets(peers: case: Case) -> None:
     """Pages are asked for by offset as dlt asks for them, up to the page where it stops."""
     await peers.agree(case)

@@ -17,6 +17,10 @@ from include.actions._verdict import judge
 from include.model import Call, Output
 
 
+# What a workflow that does not say what to post puts the record into.
+RECORD_FIELD = "body"
+
+
 def _check_body(value: object) -> object:
     if not isinstance(value, (dict, list, str)):
         raise ValueError("write an object, a list or a text")

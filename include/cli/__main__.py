@@ -18,9 +18,9 @@ _PROJECT = Path(__file__).parents[2]
 # Groups of commands with a module of their own, which is imported only if one of them is called.
 _GROUPS = {
     "jobs": "Add, list, show, edit, pause, resume, run and remove jobs.",
-    "connectors": "The same for connectors; try one out, and look into its records.",
-    "workflows": "The same for workflows; see how far they are.",
-    "dead-letters": "What workflows have given up on: list, show, redrive and discard.",
+    "connectors": "Add, preview, list, show, edit, pause, resume, run and remove connectors; see their records.",
+    "workflows": "Add, list, show, edit, pause, resume, run and remove workflows.",
+    "dead-letters": "See the records that workflows have given up on; redrive or discard them.",
 }
 
 

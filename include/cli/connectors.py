@@ -105,7 +105,9 @@ def list_records(
     start: Annotated[
         int | None, typer.Option("--from", metavar="POSITION", min=1, help="Begin at this position and go back.")
     ] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Only the record with this key, in all its versions.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", help="Only the record with this key, in all its versions.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the records of a connector, the newest first.

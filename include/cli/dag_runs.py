@@ -10,7 +10,7 @@ For `jobs run`, `connectors run` and `workflows run`:
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from include.cli.output import note
 from include.errors import ConfigError, MillraceError, RetryableError
 from include.model import Connector, Job, Workflow
 
+_FIRST_POLL_SECONDS = 0.1
 _POLL_SECONDS = 1.0
 _LONGEST_WAIT_FOR_DAG_SECONDS = 30.0
 _LONGEST_SILENCE_SECONDS = 60.0
@@ -48,10 +49,12 @@ def trigger(
 ) -> Started:
     """Start a run now. A new row's DAG may still be on its way: that is waited for, and said once on stderr.
 
-    `RetryableError` if there is no DAG after half a minute.
+    It is asked for after a tenth of a second, then less and less often, down to every `poll_seconds`. `RetryableError`
+    if there is no DAG after half a minute.
     """
     deadline = time.monotonic() + _LONGEST_WAIT_FOR_DAG_SECONDS
     noun, told = _noun(row), False
+    pauses = _pauses(poll_seconds)
     while True:
         at = datetime.now(timezone.utc)
         run_id = api.trigger(row.dag_id, at, dict(conf or {}))
@@ -65,7 +68,7 @@ def trigger(
         if not told:
             note(f"waiting for the {noun}'s DAG, {row.dag_id}")
             told = True
-        time.sleep(poll_seconds)
+        time.sleep(next(pauses))
 
 
 def has_ended(api: AirflowApi, row: HasDag, run_id: str) -> bool:
@@ -77,11 +80,12 @@ def has_ended(api: AirflowApi, row: HasDag, run_id: str) -> bool:
 
 
 def wait_for_end(api: AirflowApi, row: HasDag, run_id: str, *, poll_seconds: float = _POLL_SECONDS) -> str:
-    """How the run ended: `success` or `failed`.
+    """How the run ended: `success` or `failed`; asked for as `trigger` does.
 
     `RetryableError` if Airflow does not answer for a minute, `MillraceError` if it has the run no more.
     """
     heard = time.monotonic()
+    pauses = _pauses(poll_seconds)
     while True:
         try:
             state = api.run_state(row.dag_id, run_id)
@@ -91,12 +95,17 @@ def wait_for_end(api: AirflowApi, row: HasDag, run_id: str, *, poll_seconds: flo
                 raise
         else:
             if state is None:
-                raise MillraceError(
-                    f"run {run_id} of {_noun(row)} {row.name!r} is gone: somebody deleted it in Airflow"
-                )
+                raise MillraceError(f"run {run_id} of {_noun(row)} {row.name!r} is gone: it was deleted in Airflow")
             if state in ("success", "failed"):
                 return state
-        time.sleep(poll_seconds)
+        time.sleep(next(pauses))
+
+
+def _pauses(longest_seconds: float) -> Iterator[float]:
+    seconds = _FIRST_POLL_SECONDS
+    while True:
+        yield min(seconds, longest_seconds)
+        seconds *= 2
 
 
 def _noun(row: HasDag) -> str:

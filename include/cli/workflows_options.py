@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import wraps
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -43,8 +40,8 @@ class Options:
         _option(
             _WHEN,
             "--start-from",
-            "The records it begins with: those stored from `now` on (when it begins), from the `beginning`, or since an "
-            "instant: ISO 8601, or -2h.",
+            "Which records it begins with: those to come from `now` on, from the `beginning`, or since an instant: "
+            "ISO 8601, or -2h.",
             "now|beginning|TIME",
         ),
     ] = None
@@ -63,16 +60,16 @@ class Options:
     ] = None
     assignments: Annotated[
         list[str] | None,
-        _option(
-            _WHAT, "--set", "One setting (again for more): JSON, or else text; a.b leads into a.", "KEY=VALUE"
-        ),
+        _option(_WHAT, "--set", "One setting (again for more): JSON, or else text; a.b leads into a.", "KEY=VALUE"),
     ] = None
     owner: Annotated[
         str | None, _option(_HOW, "--owner", "The e-mail address of whose it is; admin if not given.", "EMAIL")
     ] = None
     on_error: Annotated[
         Literal["quarantine", "stop", "skip"] | None,
-        _option(_HOW, "--on-error", "A record that fails for good: put it aside as a dead letter, stop at it, or go on."),
+        _option(
+            _HOW, "--on-error", "A record that fails for good: put it aside as a dead letter, stop at it, or go on."
+        ),
     ] = None
     batch_size: Annotated[
         int | None, _option(_HOW, "--batch-size", "How many records one call gets: 1 if not given.")
@@ -119,22 +116,3 @@ def parse_past(text: str, what: str, now: datetime) -> datetime:
         raise ConfigError(
             f"{what}: {text!r} is not an instant; write 2026-07-01T09:00:00Z, or 2h for two hours ago"
         ) from error
-
-
-def taking_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with every field of `Options` as an option; it gets them together, as its argument `options`."""
-    hints = get_type_hints(Options, include_extras=True)
-    own = [p for name, p in inspect.signature(command, eval_str=True).parameters.items() if name != "options"]
-
-    @wraps(command)
-    def taking(**values: Any) -> None:
-        options = Options(**{field.name: values.pop(field.name) for field in fields(Options)})
-        command(options=options, **values)
-
-    described = [
-        inspect.Parameter(f.name, inspect.Parameter.KEYWORD_ONLY, default=f.default, annotation=hints[f.name])
-        for f in fields(Options)
-    ]
-    # A place of its own for the signature, which is what typer reads.
-    taking.__signature__ = inspect.Signature([*own, *described])  # type: ignore[attr-defined]
-    return taking

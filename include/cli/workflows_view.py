@@ -1,4 +1,4 @@
-"""Workflows, their watermarks and how far they are behind, as they are shown: documents for scripts, cells for people."""
+"""Workflows and how far they are, as they are shown: documents for scripts, cells for people."""
 
 from __future__ import annotations
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from include.cli.database import open_database
-from include.cli.jobs_options import AsJson
+from include.cli.jobs_options import AsJson, taking_options
 from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line
 from include.cli.payload import assign, read_payload
 from include.cli.times import spell_instant
-from include.cli.workflows_options import NameOrId, Options, taking_options
+from include.cli.workflows_options import NameOrId, Options
 from include.cli.workflows_view import workflow_document
 from include.errors import ConfigError
 from include.store import connectors, workflows
@@ -115,13 +115,12 @@ def _vet(row: Row) -> None:
 
 
 def _tell_filter(db: DictConnection, row: Row, changes: dict[str, Any]) -> None:
-    """A path such as `$.state` is valid and lets nothing through: better seen now than missed later."""
+    """A misspelt field lets nothing through: better seen now than missed later."""
     if changes.get("filter") is None:
         return
     looked_at, wanted = workflows.filter_sample(db, row["connector_id"], row["filter"])
     if looked_at:
-        hint = "" if wanted else """; write a comparison, such as '$.state == "open"', if none is not what you mean"""
-        note(f"of the newest {looked_at} records the filter lets {wanted} through{hint}")
+        note(f"of the newest {looked_at} records the filter lets {wanted} through")
 
 
 def _show_written(done: str, row: Row, now: datetime, as_json: bool) -> None:

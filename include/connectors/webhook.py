@@ -15,15 +15,13 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Annotated, Literal
 
-from jsonpath_ng.exceptions import JSONPathError
-from jsonpath_ng.jsonpath import JSONPath
-from jsonpath_ng.parser import parse
-from pydantic import AfterValidator, Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from include import model
+from include.connectors._rest_fields import to_json
+from include.connectors._rest_paths import JsonPath, path
 from include.errors import ConfigError, RefusedError
 from include.model import Connection, Delivery, Received, Record
 
@@ -33,25 +31,7 @@ _SECONDS = re.compile(r"[0-9]{1,15}")
 _HMAC_ONLY = ("header", "prefix", "algorithm", "encoding")
 
 
-@lru_cache(maxsize=1024)
-def _path(text: str) -> JSONPath:
-    return parse(text)
-
-
-def _check_path(text: str) -> str:
-    try:
-        _path(text)
-    except JSONPathError as error:
-        raise ValueError(f"write a JSONPath, such as $.items: {error}") from None
-    return text
-
-
-def _check_key(text: str) -> str:
-    return _check_path(text) if text.startswith("$") else text
-
-
 HeaderName = Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}$")]  # RFC 9110 5.6.2
-Key = Annotated[str, Field(min_length=1), AfterValidator(_check_key)]
 
 
 class Config(model.Config):
@@ -74,12 +54,12 @@ class Config(model.Config):
         description="hmac, bearer: the header with the sender's id of the delivery; X-GitHub-Delivery with hmac and "
         "Idempotency-Key with bearer unless written.",
     )
-    data_selector: Annotated[str, AfterValidator(_check_path)] | None = Field(
+    data_selector: JsonPath | None = Field(
         default=None, description="A JSONPath to the record or the list of records in the body; else it is the body."
     )
-    primary_key: Key | Annotated[list[Key], Field(min_length=1)] | None = Field(
+    primary_key: JsonPath | Annotated[list[JsonPath], Field(min_length=1)] | None = Field(
         default=None,
-        description="What tells records apart: a field or several, by name or JSONPath; else the delivery's id.",
+        description="What tells records apart: the JSONPath of a field, or of several; else the delivery's id does.",
     )
 
     @model_validator(mode="after")
@@ -247,24 +227,18 @@ def _selected(config: Config, document: JsonValue) -> JsonValue:
     """What of the body is the record, or the list of them; several matches of the selector are a list."""
     if config.data_selector is None:
         return document
-    found: list[JsonValue] = [match.value for match in _path(config.data_selector).find(document)]
+    found = path(config.data_selector).find(document)
     if not found or found == [None]:
         raise RefusedError(422, f"nothing is at {config.data_selector} in the body")
-    return found[0] if len(found) == 1 else found
+    records: JsonValue = found[0] if len(found) == 1 else found
+    return records
 
 
 def _key(fields: Sequence[str], item: JsonValue, index: int) -> str:
     """An item's key: a text as it is, anything else and several fields together as JSON."""
-    values = [_field(name, item) for name in fields]
-    for name, value in zip(fields, values, strict=True):
+    values = [path(field).first(item) for field in fields]
+    for field, value in zip(fields, values, strict=True):
         if value is None or value == "":
-            raise RefusedError(422, f"item {index}, counted from 0, has no {name}, which is its primary key")
+            raise RefusedError(422, f"item {index}, counted from 0, has no {field}, which is its primary key")
     key = values[0] if len(values) == 1 else values
-    return key if isinstance(key, str) else json.dumps(key, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
-
-
-def _field(name: str, item: JsonValue) -> JsonValue:
-    if not name.startswith("$"):
-        return item.get(name) if isinstance(item, dict) else None
-    found: list[JsonValue] = [match.value for match in _path(name).find(item)]
-    return found[0] if found else None
+    return key if isinstance(key, str) else to_json(key)

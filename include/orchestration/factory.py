@@ -7,7 +7,6 @@ keep a version of the DAG for each edit, and would see the edit only after parsi
 from __future__ import annotations
 
 import logging
-
 from typing import Any
 
 from airflow.sdk import DAG, Asset, get_parsing_context
@@ -77,7 +76,7 @@ def _job_dag(job: Job) -> DAG:
 
 def _connector_dag(connector: Connector) -> DAG:
     runs_on = registry.source(connector.kind).runs_on
-    # While it fails, each occurrence is a run of its own, so that people see in Airflow what is wrong, and when it ends.
+    # While it fails, each occurrence is a run of its own, so that people see in Airflow that it does, and when it ends.
     continuous = runs_on == "triggerer" and connector.failing_since is None
     pulled = connector.every is not None and runs_on != "api"
     schedule = (

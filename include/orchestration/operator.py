@@ -26,7 +26,7 @@ class WorkerShiftOperator(BaseOperator):
     def execute(self, context: Any, event: Any = None) -> str:
         """Do the shift; what it says in the end is the task's return value, or its error."""
         # Airflow would write an asset event for each run that succeeds; ours are written when there are new records.
-        self.outlets = []
+        self.outlets: list[Any] = []
         ending = asyncio.run(self._stand(context))
         if ending.state == "skipped":
             raise AirflowSkipException(ending.line)

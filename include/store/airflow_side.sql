@@ -15,24 +15,40 @@ alter table public.dag set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.
 
 -- A pause is one fact, wherever it is set: pausing the DAG in Airflow sets is_active of its row, and the other way round.
 create or replace function millrace.pause_follows_dag() returns trigger language plpgsql as $$
+declare
+    row_id constant bigint := substring(new.dag_id from '_([0-9]{1,18})$')::bigint;
 begin
-    update millrace.job set is_active = not new.is_paused
-    where id = substring(new.dag_id from '^job_([0-9]{1,18})$')::bigint and is_active = new.is_paused;
+    if new.dag_id like 'job\_%' then
+        update millrace.job set is_active = not new.is_paused where id = row_id and is_active = new.is_paused;
+    elsif new.dag_id like 'connector\_%' then
+        update millrace.connector set is_active = not new.is_paused where id = row_id and is_active = new.is_paused;
+    else
+        update millrace.workflow set is_active = not new.is_paused where id = row_id and is_active = new.is_paused;
+    end if;
     return null;
 end $$;
 create or replace trigger millrace_pause_follows_dag
     after update of is_paused on public.dag
-    for each row when (new.dag_id like 'job\_%' and old.is_paused is distinct from new.is_paused)
+    for each row when (new.dag_id ~ '^(job|connector|workflow)_[0-9]{1,18}$'
+                       and old.is_paused is distinct from new.is_paused)
     execute function millrace.pause_follows_dag();
 
 create or replace function millrace.dag_follows_pause() returns trigger language plpgsql as $$
 begin
     update public.dag set is_paused = not new.is_active
-    where dag_id = 'job_' || new.id and is_paused = new.is_active;
+    where dag_id = tg_table_name || '_' || new.id and is_paused = new.is_active;
     return null;
 end $$;
 create or replace trigger dag_follows_pause
     after update of is_active on millrace.job
+    for each row when (old.is_active is distinct from new.is_active)
+    execute function millrace.dag_follows_pause();
+create or replace trigger dag_follows_pause
+    after update of is_active on millrace.connector
+    for each row when (old.is_active is distinct from new.is_active)
+    execute function millrace.dag_follows_pause();
+create or replace trigger dag_follows_pause
+    after update of is_active on millrace.workflow
     for each row when (old.is_active is distinct from new.is_active)
     execute function millrace.dag_follows_pause();
 
@@ -57,14 +73,58 @@ create or replace trigger millrace_execution_follows_deleted_run
 
 -- A DAG is born paused if its row is: the row may have been paused or resumed before the DAG was there to follow.
 create or replace function millrace.pause_of_new_dag() returns trigger language plpgsql as $$
+declare
+    row_id constant bigint := substring(new.dag_id from '_([0-9]{1,18})$')::bigint;
+    paused boolean;
 begin
-    new.is_paused := coalesce(
-        (select not is_active from millrace.job
-         where id = substring(new.dag_id from '^job_([0-9]{1,18})$')::bigint for share),
-        new.is_paused);
+    if new.dag_id like 'job\_%' then
+        select not is_active into paused from millrace.job where id = row_id for share;
+    elsif new.dag_id like 'connector\_%' then
+        select not is_active into paused from millrace.connector where id = row_id for share;
+    else
+        select not is_active into paused from millrace.workflow where id = row_id for share;
+    end if;
+    new.is_paused := coalesce(paused, new.is_paused);
     return new;
 end $$;
 create or replace trigger millrace_pause_of_new_dag
     before insert on public.dag
-    for each row when (new.dag_id like 'job\_%')
+    for each row when (new.dag_id ~ '^(job|connector|workflow)_[0-9]{1,18}$')
     execute function millrace.pause_of_new_dag();
+
+-- Write an asset event for each connector whose log has grown since the last one, and queue the DAGs that are scheduled
+-- on the asset: what Airflow's AssetManager.register_asset_change does. Called once a second; answers how many there were.
+create or replace function millrace.tell_airflow_of_records() returns bigint language plpgsql as $$
+declare
+    told bigint;
+begin
+    if not pg_try_advisory_xact_lock(hashtext('millrace.tell_airflow_of_records')) then
+        return 0;
+    end if;
+    with news as materialized (
+        select c.id, c.name, c.head, c.head - coalesce(n.head, 0) as records, a.id as asset_id, a.name as asset, a.uri
+        from millrace.connector c
+        left join millrace.asset_news n on n.connector_id = c.id
+        join public.asset a on a.name = 'millrace://connector/' || c.name
+        where c.head > coalesce(n.head, 0)
+    ), event as (
+        insert into public.asset_event (asset_id, extra, source_map_index, timestamp)
+        select asset_id, json_build_object('connector', name, 'records', records, 'head', head), -1, clock_timestamp()
+        from news
+    ), consumer as (
+        select n.asset_id, r.dag_id from news n join public.dag_schedule_asset_reference r using (asset_id)
+        union
+        select n.asset_id, r.dag_id from news n join public.dag_schedule_asset_name_reference r on r.name = n.asset
+        union
+        select n.asset_id, r.dag_id from news n join public.dag_schedule_asset_uri_reference r on r.uri = n.uri
+    ), queued as (
+        insert into public.asset_dag_run_queue (asset_id, target_dag_id, created_at)
+        select consumer.asset_id, consumer.dag_id, clock_timestamp()
+        from consumer join public.dag d on d.dag_id = consumer.dag_id and not d.is_paused
+        on conflict do nothing
+    )
+    insert into millrace.asset_news (connector_id, head) select id, head from news
+    on conflict (connector_id) do update set head = excluded.head;
+    get diagnostics told = row_count;
+    return told;
+end $$;

@@ -1,0 +1,194 @@
+"""The requests themselves: URLs, parameters, bodies, placeholders, errors on the way; as dlt 1.31 makes and takes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.paged_api import FIVE, Answer, Api, Case, after, always, but, by_name, here, numbered, paged, rows, token
+
+if TYPE_CHECKING:
+    from tests.dlt_peer import Peers
+
+pytest_plugins = ["tests.dlt_peer"]
+pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
+
+ITEMS = {"items": here}
+ONE = always(rows(1, 2))
+SINGLE = {"path": "items", "paginator": "single_page"}
+BY_PAGE = {"path": "items", "paginator": {"type": "page_number", "total_path": "pages"}}
+PAGES = paged(FIVE, numbered("page"), {**ITEMS, "pages": 3})
+NOW_AND_THEN: tuple[Api, Api] = (always([{"id": 1, "at": 7}]), always([{"id": 2, "at": 8}]))
+
+URLS = [
+    Case("base and path", {**SINGLE, "base_url": "/v1", "path": "items"}, ONE, 2),
+    Case("a base that ends with a slash", {**SINGLE, "base_url": "/v1/", "path": "items"}, ONE, 2),
+    Case("a path that begins with one", {**SINGLE, "base_url": "/v1", "path": "/items"}, ONE, 2),
+    Case("both", {**SINGLE, "base_url": "/v1/", "path": "/items"}, ONE, 2),
+    Case("a path that ends with one", {**SINGLE, "base_url": "/v1", "path": "items/"}, ONE, 2),
+    Case("an empty path", {**SINGLE, "base_url": "/v1/items", "path": ""}, ONE, 2),
+    Case("an empty path, and a base that ends with a slash", {**SINGLE, "base_url": "/v1/items/", "path": ""}, ONE, 2),
+    Case("a base without a path", {**SINGLE, "base_url": "", "path": "items"}, ONE, 2),
+    Case("a base with a query", {**SINGLE, "base_url": "/v1?key=a", "path": ""}, ONE, 2),
+    Case("a path with a query", {**SINGLE, "path": "items?kind=a&kind=b"}, ONE, 2),
+    Case("a path with a query, and params", {**SINGLE, "path": "items?kind=a", "params": {"size": 2}}, ONE, 2),
+    Case("a path with escapes", {**SINGLE, "path": "items/a%2Fb%20c"}, ONE, 2),
+    Case("a path with what should be escaped", {**SINGLE, "path": "items/a b\u00e4"}, ONE, 2),
+    Case("a path with dots", {**SINGLE, "path": "items/v1.0/~me"}, ONE, 2),
+    Case("a path with a colon", {**SINGLE, "path": "items:search"}, ONE, 2),
+]  # fmt: skip
+
+PARAMETERS: list[tuple[str, Any]] = [
+    ("texts", {"q": "a b&c=d+e%20", "\u00e4": "\u00fc", "empty": ""}),
+    ("numbers", {"n": 5, "f": 0.5, "big": 2**60, "minus": -1}),
+    ("null: not sent", {"a": None, "b": 1}),
+    ("many", {"tag": ["a", "b"], "n": [1, 2]}),
+    ("an empty list", {"tag": [], "b": 1}),
+    ("doubled braces", {"filter": '{{"a": 1}}'}),
+]  # fmt: skip
+
+BODIES = [
+    Case("a body", {**SINGLE, "method": "POST", "json": {"a": [1, 2.5, True, None, "\u00e4"], "b": {"c": {}}}}, ONE, 2),
+    Case("an empty body", {**SINGLE, "method": "POST", "json": {}}, ONE, 2),
+    Case("no body", {**SINGLE, "method": "POST"}, ONE, 2),
+    Case("a body with GET", {**SINGLE, "json": {"a": 1}}, ONE, 2),
+    Case("doubled braces", {**SINGLE, "method": "POST", "json": {"q": "{{ me {{ id }} }}"}}, ONE, 2),
+]  # fmt: skip
+
+INCREMENTAL = {"cursor_path": "at", "initial_value": 5}
+PLACEHOLDERS = [
+    Case("in params", {**SINGLE, "params": {"q": "at>={incremental.start_value}", "s": "{incremental.start_value}"},
+                       "incremental": INCREMENTAL}, NOW_AND_THEN, 2),
+    Case("each of them", {**SINGLE, "incremental": {**INCREMENTAL, "end_value": 9},
+                          "params": {name: f"{{incremental.{name}}}" for name in ("start_value", "initial_value", "last_value", "end_value")}},
+         NOW_AND_THEN, 2),
+    Case("the initial value stays", {**SINGLE, "params": {"q": "{incremental.initial_value}", "l": "{incremental.last_value}"},
+                                     "incremental": INCREMENTAL}, NOW_AND_THEN, 2),
+    Case("in the path", {**SINGLE, "path": "items/since/{incremental.start_value}/all", "incremental": INCREMENTAL}, NOW_AND_THEN, 2),
+    Case("in the body, as a number where it stands alone",
+         {**SINGLE, "method": "POST", "incremental": INCREMENTAL,
+          "json": {"a": "{incremental.start_value}", "b": ["x{incremental.start_value}"], "c": {"d": "{incremental.start_value}"}}},
+         NOW_AND_THEN, 2),
+    Case("beside start_param", {**SINGLE, "params": {"q": "{incremental.start_value}"}, "incremental": {**INCREMENTAL, "start_param": "from"}},
+         NOW_AND_THEN, 2),
+    Case("less the lag", {**SINGLE, "params": {"q": "{incremental.start_value}", "l": "{incremental.last_value}"},
+                          "incremental": {**INCREMENTAL, "initial_value": 1, "lag": 2}}, NOW_AND_THEN, 2),
+    Case("twice in one text", {**SINGLE, "params": {"q": "{incremental.start_value}..{incremental.end_value}"},
+                               "incremental": {**INCREMENTAL, "end_value": 9}}, NOW_AND_THEN, 2),
+    Case("on every page", {**BY_PAGE, "params": {"q": "{incremental.start_value}"}, "incremental": {"cursor_path": "id", "initial_value": 0}},
+         (PAGES, PAGES), 5),
+    Case("the newest of a page is not the start of the next", {**BY_PAGE, "incremental": {"cursor_path": "id", "initial_value": 0},
+                                                               "params": {"q": "{incremental.last_value}"}}, PAGES, 5),
+    Case("beside doubled braces", {**SINGLE, "params": {"q": '{{"at": {incremental.start_value}}}'}, "incremental": INCREMENTAL},
+         NOW_AND_THEN, 2),
+    Case("a single brace", {**SINGLE, "params": {"q": "{"}}, ONE, 0),
+    Case("a name that there is not", {**SINGLE, "params": {"q": "{nothing}"}}, ONE, 0),
+    Case("none without incremental", {**SINGLE, "params": {"q": "{incremental.start_value}"}}, ONE, 0),
+]  # fmt: skip
+
+BUSY = Answer({"error": "slow down"}, 429, {"Retry-After": "1"})
+TRIED_AGAIN = [
+    Case("429 on the first page", BY_PAGE, but(PAGES, {1: BUSY}), 5),
+    Case("429 in the middle", BY_PAGE, but(PAGES, {2: BUSY}), 5),
+    Case("429 again and again", BY_PAGE, but(PAGES, {2: BUSY, 3: BUSY, 5: BUSY}), 5),
+    Case("429 in the middle of links", {"path": "items", "paginator": "json_link", "params": {"size": 2}},
+         but(paged(FIVE, numbered("n"), {**ITEMS, "next": after("/api/items?n={}")}), {2: BUSY, 4: BUSY}), 5),
+    Case("429 in the middle of cursors", {"path": "items", "paginator": {"type": "cursor", "cursor_path": "next"}},
+         but(paged(FIVE, token("cursor"), {**ITEMS, "next": after("c{}")}), {2: BUSY, 4: BUSY}), 5),
+    Case("429 in the middle of what is found out", {"path": "items"},
+         but(paged(FIVE, token("cursor"), {"cars": here, "next": after("c{}")}), {1: BUSY, 3: BUSY}), 5),
+    Case("429 in the middle of an incremental run",
+         {**BY_PAGE, "incremental": {"cursor_path": "id", "initial_value": 0, "start_param": "since"}}, but(PAGES, {2: BUSY}), 5),
+    Case("429 in the middle of a body", {**BY_PAGE, "method": "POST", "json": {"a": 1}}, but(PAGES, {2: BUSY}), 5),
+    Case("429 without a word on when", BY_PAGE, but(PAGES, {2: Answer(None, 429)}), 5),
+    Case("429 until a date that is past", BY_PAGE,
+         but(PAGES, {2: Answer(None, 429, {"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})}), 5),
+    Case("429 with an offer that is none", BY_PAGE, but(PAGES, {2: Answer(None, 429, {"Retry-After": "soon"})}), 5),
+    Case("503 in the middle", BY_PAGE, but(PAGES, {2: Answer(b"<html>", 503)}), 5),
+    Case("500 in the middle", BY_PAGE, but(PAGES, {2: Answer(None, 500)}), 5),
+    Case("500 for ever", BY_PAGE, always(None, 500), 0),
+    Case("429 for ever", BY_PAGE, always(None, 429), 0),
+]  # fmt: skip
+
+GIVEN_UP = [
+    Case("404", BY_PAGE, always(None, 404), 0),
+    Case("404 in the middle", BY_PAGE, but(PAGES, {2: Answer({"error": "gone"}, 404)}), 2),
+    Case("401 in the middle", BY_PAGE, but(PAGES, {2: Answer({"error": "who?"}, 401)}), 2),
+    Case("no JSON", BY_PAGE, always(b"<html></html>", Content_Type="text/html"), 0),
+    Case("no JSON in the middle", BY_PAGE, but(PAGES, {2: Answer(b"{")}), 2),
+    Case("nothing at all", SINGLE, always(b""), 0),
+]  # fmt: skip
+
+IGNORE_404 = {"response_actions": [{"status_code": 404, "action": "ignore"}]}
+ACTIONS = [
+    Case("ignored by status", {**BY_PAGE, **IGNORE_404}, always({"items": rows(1, 2)}, 404), 0),
+    Case("ignored by status in the middle: the end", {**BY_PAGE, **IGNORE_404}, but(PAGES, {2: Answer(None, 404)}), 2),
+    Case("another status", {**BY_PAGE, **IGNORE_404}, but(PAGES, {2: Answer(None, 403)}), 2),
+    Case("ignored by content", {**BY_PAGE, "response_actions": [{"content": "no more", "action": "ignore"}]},
+         but(PAGES, {3: Answer({"message": "no more items"})}), 4),
+    Case("ignored by content, though it has records", {**BY_PAGE, "response_actions": [{"content": '"id": 4', "action": "ignore"}]}, PAGES, 2),
+    Case("by status and content: both must fit", {**BY_PAGE, "response_actions": [{"status_code": 404, "content": "over", "action": "ignore"}]},
+         but(PAGES, {2: Answer({"message": "away"}, 404)}), 2),
+    Case("by status and content: both fit", {**BY_PAGE, "response_actions": [{"status_code": 404, "content": "over", "action": "ignore"}]},
+         but(PAGES, {2: Answer({"message": "over"}, 404)}), 2),
+    Case("the first that fits", {**BY_PAGE, "response_actions": [{"status_code": 410, "action": "ignore"}, {"status_code": 404, "action": "ignore"}]},
+         but(PAGES, {3: Answer(None, 404)}), 4),
+    Case("and the run after it begins anew", {**BY_PAGE, **IGNORE_404}, (but(PAGES, {2: Answer(None, 404)}), PAGES), 7),
+    Case("a 200 can be ignored", {**SINGLE, "response_actions": [{"status_code": 200, "action": "ignore"}]}, ONE, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", URLS, ids=by_name)
+async def test_urls(peers: case: Case) -> None:
+    """The URL is put together as dlt does it."""
+    await peers.agree(case)
+
+
+@pytest.mark.parametrize(("name", "params"), PARAMETERS, ids=[name for name, _ in PARAMETERS])
+async def test_parameters(peers: name: str, params: dict[str, Any]) -> None:
+    """Parameters are spelled in the query as dlt spells them."""
+    await peers.agree(Case(name, {**SINGLE, "params": params}, ONE, 2))
+
+
+@pytest.mark.parametrize("case", BODIES, ids=by_name)
+async def test_bodies(peers: case: Case) -> None:
+    """`json` is sent as it is, with the type that says so."""
+    await peers.agree(case)
+    [theirs], [ours] = await peers.dlt(case), await peers.ours(case)
+    assert ours.headers[0].get("content-type") == theirs.headers[0].get("content-type")
+
+
+async def test_headers(peers: Peers) -> None:
+    """`headers` are sent with every request, and placeholders in them are filled in."""
+    headers = {"X-Version": "2", "X-Since": "from {incremental.start_value}", "Accept": "application/json"}
+    case = Case("", {**BY_PAGE, "headers": headers, "incremental": {"cursor_path": "id", "initial_value": 0}}, PAGES, 5)
+    await peers.agree(case)
+    [theirs], [ours] = await peers.dlt(case), await peers.ours(case)
+    for found, expected in zip(ours.headers, theirs.headers, strict=True):
+        assert {name: found[name.lower()] for name in headers} == {name: expected[name.lower()] for name in headers}
+        assert found["x-since"] == "from 0"
+
+
+@pytest.mark.parametrize("case", PLACEHOLDERS, ids=by_name)
+async def test_placeholders(peers: case: Case) -> None:
+    """The placeholders that we know mean what they mean to dlt."""
+    await peers.agree(case)
+
+
+@pytest.mark.parametrize("case", TRIED_AGAIN, ids=by_name)
+async def test_what_is_tried_again(peers: case: Case) -> None:
+    """Where dlt waits and asks again, we end the pull and go on from the last page; the requests are the same."""
+    await peers.agree(case)
+
+
+@pytest.mark.parametrize("case", GIVEN_UP, ids=by_name)
+async def test_what_is_given_up(peers: case: Case) -> None:
+    """What dlt does not try again ends our pull too; what came before it is kept."""
+    await peers.agree(case)
+
+
+@pytest.mark.parametrize("case", ACTIONS, ids=by_name)
+async def test_response_actions(peers: case: Case) -> None:
+    """A response that `response_actions` ignores ends the pages without an error."""
+    await peers.agree(case)
