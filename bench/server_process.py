@@ -36,6 +36,10 @@ class ServerProcess:
             raise RuntimeError(f"{module} ended as soon as it started")
         self.url = f"http://127.0.0.1:{json.loads(said)['port']}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def count(self, what: str) -> int:
         """One of the numbers that the server's `/count` shows."""
         return int(json.loads(self._get("/count"))[what])

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from multidict import CIMultiDict
 from pydantic import JsonValue
 
 from include.egress import Egress
@@ -46,13 +47,16 @@ class Seen(NamedTuple):
 
 @dataclass
 class Run:
-    """What one run gave: the records in their order, the requests, and what ended it early, if anything did."""
+    """What one run gave: the records in their order, the requests, and what ended it early, if anything did.
+
+    `cursors` are those of the pages, where our connector ran.
+    """
 
     records: list[JsonValue] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    cursors: list[JsonValue] = field(default_factory=list)
     error: Exception | None = None
-    pages: int = 0
 
     def params(self, name: str) -> list[str | None]:
         """The values of a query parameter, one for each request."""
@@ -74,16 +78,16 @@ class Peers:
             request.method,
             request.rel_url.raw_path,
             tuple(sorted(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True))),
-            _parsed(await request.read()),
+            _parsed(await request.read(), request.content_type),
         )
         self._run.seen.append(seen)
         self._run.headers.append({name.lower(): value for name, value in request.headers.items()})
         asked = Asked(len(self._run.seen), request.path, dict(seen.params), seen.body, f"http://{request.host}")
         given = self._api(asked) if asked.number <= MOST_REQUESTS else Answer("endless", ENDLESS)
         body = given.body if isinstance(given.body, bytes) else json.dumps(given.body).encode()
-        return web.Response(
-            body=body, status=given.status, headers={"Content-Type": "application/json", **given.headers}
-        )
+        headers = CIMultiDict(given.headers)
+        headers.setdefault("Content-Type", "application/json")
+        return web.Response(body=body, status=given.status, headers=headers)
 
     async def agree(self, case: Case) -> None:
         """Assert that our connector makes dlt's requests and gives dlt's records, in every run.
@@ -117,7 +121,7 @@ class Peers:
         pull = _Pull(self._config(case), None, self._egress)
 
         async def go(run: Run) -> None:
-            while run.pages < whole.pages:
+            while len(run.cursors) < len(whole.cursors):
                 await pull.go(run, pages=1)
 
         found = await self._read(case.runs[0], go)
@@ -137,7 +141,9 @@ class Peers:
         return self._run
 
 
-def _parsed(body: bytes) -> JsonValue:
+def _parsed(body: bytes, content_type: str) -> JsonValue:
+    if content_type == "application/x-www-form-urlencoded":
+        return dict(parse_qsl(body.decode()))
     return json.loads(body) if body else None
 
 
@@ -158,25 +164,28 @@ class _Pull:
 
     async def go(self, run: Run, pages: int | None = None) -> None:
         """Pull to the end, or so many pages; what can be tried again is, from the last page that was committed."""
-        for _ in range(TRIES - 1):
+        stop = None if pages is None else len(run.cursors) + pages
+        tries = 1
+        while True:
+            before = len(run.cursors)
             try:
-                return await self._go(run, pages)
+                return await self._go(run, stop)
             except CursorLostError:
                 raise
             except RetryableError:
-                continue
-        return await self._go(run, pages)
+                tries = tries + 1 if len(run.cursors) == before else 2
+                if tries > TRIES:
+                    raise
 
-    async def _go(self, run: Run, pages: int | None) -> None:
-        stop = None if pages is None else run.pages + pages
+    async def _go(self, run: Run, stop: int | None) -> None:
         kind = source("rest")
         pull = kind.pull(self._begin(config=kind.parse(self._config), cursor=self._cursor))
         async with aclosing(pull) as pulled:
             async for page in pulled:
-                run.pages += 1
                 run.records += [record.payload for record in page.records]
                 self._cursor = json.loads(json.dumps(page.cursor))
-                if run.pages == stop:
+                run.cursors.append(self._cursor)
+                if len(run.cursors) == stop:
                     return
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 from collections.abc import AsyncIterator
 
@@ -85,7 +86,7 @@ async def test_each_way_to_verify_works_over_http(api: Api, db: DictConnection) 
     add_connector(db, "signed")
     add_connector(db, "github", verify="hmac")
     add_connector(db, "token", conn_id="token", verify="bearer")
-    digest = __import__("hmac").new(SECRET.encode(), b"{}", "sha256").hexdigest()
+    digest = hmac.new(SECRET.encode(), b"{}", "sha256").hexdigest()
     github = {"X-Hub-Signature-256": f"sha256={digest}", "X-GitHub-Delivery": "g-1"}
     assert (await api.push("signed", b"{}")).status == 202
     assert (await api.push("github", b"{}", github)).status == 202
@@ -203,6 +204,13 @@ async def test_our_own_mistakes_are_told_to_us(
     assert (answer.status, problem(answer)) == (500, "it is not set up properly here; the log of the API says why")
     assert logged in caplog.text
     assert "/hooks/in" in caplog.text
+
+
+async def test_a_path_that_does_not_go_with_the_body_is_said(api: Api, db: DictConnection) -> None:
+    """What can be found in one body and not in another refuses the other, and names the path."""
+    add_connector(db, data_selector="$.items[\\n]")
+    answer = await api.push("in", b'{"items": [{"n": 1}, {"n": "x"}]}')
+    assert (answer.status, problem(answer)) == (422, "the path $.items[\\n] cannot be applied to the reply")
 
 
 async def test_nothing_secret_is_answered_or_logged(

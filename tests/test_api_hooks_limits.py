@@ -8,9 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
+from fastapi import FastAPI
 
+from include.api.problem import answer_problems
 from include.store.db import DictConnection
 from tests.api_server import Api, add_connector, serving, signed
 
@@ -152,6 +155,25 @@ async def test_a_log_that_is_locked_does_not_hold_senders_for_ever(
             answer = await api.push("in", b"{}")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
         assert (await api.push("in", b"{}")).body == {"positions": [1], "stored": 1}
+
+
+async def test_an_error_that_nobody_expected_is_problem_details_too() -> None:
+    """A mistake in our code is answered without particulars, and goes on to the server's own log."""
+    app = FastAPI()
+    answer_problems(app)
+
+    @app.post("/")
+    async def divide() -> float:
+        return 1 / 0
+
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+        response = await client.post("/")
+        assert (response.status_code, response.headers["content-type"]) == (500, "application/problem+json")
+        assert response.json()["detail"] == "an error of ours; the log of the API says which"
+    with pytest.raises(ZeroDivisionError):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            await client.post("/")
 
 
 def test_the_door_is_light_for_those_who_need_no_api() -> None:

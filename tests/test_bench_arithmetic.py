@@ -117,7 +117,7 @@ def test_workflows_that_never_called_lost_everything() -> None:
 
 
 def test_the_first_request_after_an_instant_is_its_pull() -> None:
-    """A second one was not asked for; an instant without any before the next was missed; before the first is nothing."""
+    """A second one was not asked for; an instant without any before the next was missed; what is outside is nothing."""
     due = {"a": [10.0, 20.0, 30.0, 40.0], "b": [15.0, 25.0]}
     arrivals = {"a": [9.0, 10.5, 12.0, 35.0, 45.0], "b": [15.25], "c": [11.0]}
     asked = [Asked(arrival, feed, 1) for feed, times in arrivals.items() for arrival in times]

@@ -165,7 +165,7 @@ def test_a_lost_connection_is_made_anew(rows: Rows, db: Any) -> None:
 
 @pytest.mark.fresh_database
 def test_the_peer_loads_what_the_source_has(database_url: str, db: Any, tmp_path: Any) -> None:
-    """dlt has all records in a table of its own afterwards, says how long each part took, and leaves no file elsewhere."""
+    """dlt then has all records in a table of its own, and says how long each part took; its files are in its folder."""
     with closing(Source(items=25, page=10)) as source:
         peer = run_peer(source.url, 10, database_url, tmp_path / "peer")
         assert peer is not None

@@ -1,82 +1,30 @@
-"""`./millrace connectors`: what people write becomes rows as they meant it, and what they read is so."""
+"""`./millrace connectors add`, `edit`, `pause`, `resume`, `reset`, `rm`: what people write becomes rows as they meant."""
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from include.cli.connectors import app
-from include.errors import ConfigError
-from include.settings import settings
 from include.store import connectors
 from include.store.db import DictConnection, queries
+from tests.connector_commands import (
+    SHOP,
+    Refused,
+    Run,
+    add_records,
+    add_workflow,
+    document,
+    environment,
+    refused,
+    run,
+)
 
-SHOP = ("python", "--set", "function=shop:items")
-Run = Callable[..., Result]
-Refused = Callable[..., str]
-
-
-@pytest.fixture
-def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The test's database in the environment, and no running system to be found."""
-    monkeypatch.setenv("MILLRACE_DATABASE_URL", database_url)
-    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
-
-
-@pytest.fixture
-def run(environment: None) -> Run:
-    """Call `connectors` with these words; it must go well."""
-
-    def call(*words: str, input: str | None = None) -> Result:
-        result = CliRunner().invoke(app, words, input=input)
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result
-
-    return call
-
-
-@pytest.fixture
-def refused(environment: None) -> Refused:
-    """Call `connectors` with these words; it must end with exit code 1 and an error of ours, which is returned."""
-
-    def call(*words: str, input: str | None = None) -> str:
-        result = CliRunner().invoke(app, words, input=input)
-        assert result.exit_code == 1
-        assert isinstance(result.exception, ConfigError), (result.output, result.exception)
-        return str(result.exception)
-
-    return call
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout)
-
-
-def add_records(db: DictConnection, connector_id: int, count: int) -> None:
-    db.execute(
-        "select append_records(%s, (select jsonb_agg(jsonb_build_object('key', 'k' || n, 'payload',"
-        " jsonb_build_object('n', n)) order by n) from generate_series(1, %s) n))",
-        (connector_id, count),
-    )
-
-
-def add_workflow(db: DictConnection, connector_id: int, name: str = "to crm") -> None:
-    db.execute(
-        "insert into workflow (name, owner, connector_id, start_from, kind, payload) values"
-        """ (%s, 'ada@example.com', %s, 'beginning', 'webhook', '{"url": "http://127.0.0.1:9/"}')""",
-        (name, connector_id),
-    )
-
+__all__ = ["environment", "refused", "run"]
 
 # add
 
@@ -84,7 +32,9 @@ def add_workflow(db: DictConnection, connector_id: int, name: str = "to crm") ->
 def test_a_connector_without_options_is_what_plain_sql_makes(run: Run, db: DictConnection) -> None:
     """The defaults of the command line are those of the table."""
     run("add", "by cli", *SHOP)
-    db.execute("""insert into connector (name, kind, config) values ('by sql', 'python', '{"function": "shop:items"}')""")
+    db.execute(
+        """insert into connector (name, kind, config) values ('by sql', 'python', '{"function": "shop:items"}')"""
+    )
     one, other = db.execute("select * from connector order by id").fetchall()
     own = {"id", "name", "revision", "schedule_revision", "schedule_changed_at", "created_at", "updated_at"}
     assert {name for name in one if one[name] != other[name]} <= own
@@ -236,7 +186,7 @@ def test_reset_has_everything_pulled_again(run: Run, refused: Refused, db: DictC
 
 
 def test_rm_says_how_many_records_go(run: Run, refused: Refused, db: DictConnection) -> None:
-    """A connector without records is removed at once; one with records only if a person says so, and they go with it."""
+    """One without records is removed at once; one with records only if a person says so, and they go with it."""
     run("add", "empty", *SHOP)
     run("add", "full", *SHOP)
     add_records(db, 2, 3)
@@ -269,5 +219,3 @@ def test_every_statement_about_connectors_has_a_sentence() -> None:
     """A statement says in words what it does before it does it."""
     for name, text in queries("connectors").items():
         assert text.startswith("-- "), f"connectors.sql: {name} has no sentence"
-
-

@@ -111,7 +111,7 @@ def test_list_works_out_the_lag_of_its_page_only(db: DictConnection, issues: int
     plan: Any = row["QUERY PLAN"]
 
     def looked_up(node: dict[str, Any]) -> int:
-        own = node["Actual Loops"] if node.get("Alias", "") in ("d", "r") or "record" in str(node.get("Alias")) else 0
+        own = node["Actual Loops"] if node.get("Relation Name", "").startswith(("record", "dead_letter")) else 0
         return max([own, *(looked_up(child) for child in node.get("Plans", []))])
 
     assert 0 < looked_up(plan[0]["Plan"]) <= 21
@@ -122,8 +122,16 @@ def test_show_tells_everything(run: Run, db: DictConnection, three: list[int]) -
     db.execute("update workflow set filter = '$.n > 1', every = '90 seconds' where name = 'c'")
     db.execute("update workflow set error = 'its DAG is broken', payload = payload || '{\"body\": 1}' where name = 'c'")
     text = run("workflows show c").stdout
-    for part in ("bob@example.com", "$.n > 1", '"body": 1', "its DAG is broken", "issues", "1m30s", "no such field"):
-        assert part in text or part == "1m30s"
+    for part in (
+        "bob@example.com",
+        "$.n > 1",
+        '"body": 1',
+        "its DAG is broken",
+        "issues",
+        "every 90 s",
+        "no such field",
+    ):
+        assert part in text
     assert "2 of 2, caught up" in text
     shown = document(run(f"workflows show {three[2]} --json"))
     assert set(workflows.find(db, "c")) - {"schedule_revision", "schedule_changed_at"} <= set(shown)

@@ -54,8 +54,6 @@ FIRST = [
     Case("whole numbers and floats", since(2), feed(*at(1.5, 2, 2.0, 3, 2.5), ask=False), 4),
     Case("times as text", since(hour(2)), feed(*at(hour(1), hour(2), hour(3))), 2),
     Case("dates as text", since("2026-03-02"), feed(*at("2026-03-01", "2026-03-02", "2026-03-03")), 2),
-    Case("texts are compared as texts", since("2026-03-01T12:00:00+02:00"),
-         feed(*at("2026-03-01T11:30:00Z", "2026-03-01T12:00:00Z"), ask=False), 1),
     Case("no start parameter: what is too old is dropped", {**PAGES, "incremental": {"cursor_path": "at", "initial_value": 2}},
          feed(*at(1, 2, 3)), 2),
     Case("deep in the record", {**PAGES, "incremental": {"cursor_path": "meta.at", "start_param": "since", "initial_value": 2}},
@@ -69,7 +67,7 @@ FIRST = [
     Case("an end without a parameter", since(2, end_value=4), feed(*at(1, 2, 3, 4, 5)), 2),
     Case("an end without a beginning", since(end_value=4, end_param="until"), feed(*at(1, 2)), 0),
     Case("an end before the beginning", since(5, end_value=4, end_param="until"), feed(*at(1, 2)), 0),
-    Case("an end of another type", since(5, end_value="6", end_param="until"), feed(*at(1, 2)), 0),
+    Case("an end of another type", since(5, end_value="soon", end_param="until"), feed(*at(1, 2)), 0),
     Case("ascending: no further than the end", since(1, end_value=3, row_order="asc"), feed(*at(1, 2, 3, 4, 5, 6), ask=False), 2),
     Case("ascending, without an end", since(3, row_order="asc"), feed(*at(1, 2, 3, 4, 5, 6), ask=False), 4),
     Case("ascending, the end in the middle of a page", since(1, end_value=4, row_order="asc"),
@@ -81,8 +79,8 @@ FIRST = [
          feed(*at(6, 5, 3, 4, 9, 9), ask=False), 3),
     Case("descending, the beginning is the last of its page", since(3, row_order="desc"), feed(*at(6, 5, 4, 3, 2, 1), ask=False), 4),
     Case("descending, with an end", since(2, end_value=5, row_order="desc"), feed(*at(6, 5, 4, 3, 2, 1, 0), ask=False), 3),
-    Case("a number among texts", since("a"), feed(*at("b", 3), ask=False), 0),
-    Case("an initial value of another type", since("2"), feed(*at(2, 3), ask=False), 0),
+    Case("a page of nothing but old ones does not end it", since(3), feed(*at(1, 2, 3, 4), ask=False), 2),
+    Case("a param of its name gives way", {**since(2), "params": {"since": "x", "until": 9}}, feed(*at(1, 2, 3)), 2),
 ]  # fmt: skip
 
 NEXT = [
@@ -110,13 +108,12 @@ NEXT = [
     Case("a lag of floats", since(lag=1), (feed(*at(1.5, 5.5)), feed(*at(4.0, 4.5, 5.5))), 4),
     Case("a lag not beyond the initial value", since(4, lag=9), (feed(*at(4, 5)), feed(*at(3, 4, 5, 6))), 5),
     Case("a lag in seconds", since(lag=3600), (feed(*at(hour(1), hour(5))), feed(*at(hour(3), hour(4), hour(5), hour(6)))), 5),
-    Case("a lag in seconds, with fractions", since(lag=60),
-         (feed(*at("2026-03-01T05:00:00.500Z")), feed(*at("2026-03-01T04:59:00.500Z", "2026-03-01T05:00:00.500Z"))), 3),
     Case("a lag in seconds, with an offset", since(lag=7200),
          (feed(*at("2026-03-01T01:00:00+02:00")), feed(*at("2026-02-28T23:00:00+02:00", "2026-03-01T01:00:00+02:00"))), 3),
     Case("a lag in days", since(lag=2), (feed(*at("2026-03-01", "2026-03-05")), feed(*at("2026-03-02", "2026-03-03", "2026-03-05"))), 4),
     Case("a lag of days by the initial value", since("2026-03-01", lag=1),
          (feed(*at(hour(5, 3))), feed(*at(hour(23, 1), hour(1, 2), hour(5, 3)))), 3),
+    Case("nothing but old ones: the newest stays", since(), (feed(*at(1, 5)), feed(*at(4), ask=False), feed(*at(5, 6))), 3),
     Case("a lag, and nothing new: the newest stays", since(lag=2), (feed(*at(1, 5)), feed(*at(4)), feed(*at(3, 4, 5))), 6),
     Case("a lag of a text that is no time", since(lag=2), (feed(*at("a", "b")), feed(*at("b"))), 2),
     Case("a lag of 0", since(lag=0), (feed(*at(1, 2)), feed(*at(1, 2, 3))), 3),
@@ -127,12 +124,12 @@ NEXT = [
 
 
 @pytest.mark.parametrize("case", FIRST, ids=by_name)
-async def test_the_first_run(peers: case: Case) -> None:
+async def test_the_first_run(peers: Peers, case: Case) -> None:
     """What lies outside the range is neither asked for nor given, as in dlt."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", NEXT, ids=by_name)
-async def test_the_runs_after_it(peers: case: Case) -> None:
+async def test_the_runs_after_it(peers: Peers, case: Case) -> None:
     """A run goes on where dlt goes on, the newest value included, less the lag."""
     await peers.agree(case)

@@ -148,24 +148,24 @@ HEADER_CURSORS = [
 
 
 @pytest.mark.parametrize("case", JSON_LINKS, ids=by_name)
-async def test_links_in_the_body(peers: case: Case) -> None:
+async def test_links_in_the_body(peers: Peers, case: Case) -> None:
     """A link in the body is followed as dlt follows it: against the URL before it, with nothing of its query."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", HEADER_LINKS, ids=by_name)
-async def test_links_in_the_header(peers: case: Case) -> None:
+async def test_links_in_the_header(peers: Peers, case: Case) -> None:
     """The `Link` header (RFC 8288) is read as dlt reads it."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", CURSORS, ids=by_name)
-async def test_cursors_in_the_body(peers: case: Case) -> None:
+async def test_cursors_in_the_body(peers: Peers, case: Case) -> None:
     """A cursor from the body goes where dlt puts it, beside what was asked for already."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", HEADER_CURSORS, ids=by_name)
-async def test_cursors_in_a_header(peers: case: Case) -> None:
+async def test_cursors_in_a_header(peers: Peers, case: Case) -> None:
     """A cursor from a header goes where dlt puts it, beside what was asked for already."""
     await peers.agree(case)

@@ -135,12 +135,12 @@ OFFSETS = [
 
 
 @pytest.mark.parametrize("case", PAGE_NUMBERS, ids=by_name)
-async def test_page_numbers(peers: case: Case) -> None:
+async def test_page_numbers(peers: Peers, case: Case) -> None:
     """Pages are asked for by number as dlt asks for them, up to the page where it stops."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", OFFSETS, ids=by_name)
-async def test_offsets(peers: case: Case) -> None:
+async def test_offsets(peers: Peers, case: Case) -> None:
     """Pages are asked for by offset as dlt asks for them, up to the page where it stops."""
     await peers.agree(case)

@@ -140,19 +140,19 @@ ACTIONS = [
 
 
 @pytest.mark.parametrize("case", URLS, ids=by_name)
-async def test_urls(peers: case: Case) -> None:
+async def test_urls(peers: Peers, case: Case) -> None:
     """The URL is put together as dlt does it."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize(("name", "params"), PARAMETERS, ids=[name for name, _ in PARAMETERS])
-async def test_parameters(peers: name: str, params: dict[str, Any]) -> None:
+async def test_parameters(peers: Peers, name: str, params: dict[str, Any]) -> None:
     """Parameters are spelled in the query as dlt spells them."""
     await peers.agree(Case(name, {**SINGLE, "params": params}, ONE, 2))
 
 
 @pytest.mark.parametrize("case", BODIES, ids=by_name)
-async def test_bodies(peers: case: Case) -> None:
+async def test_bodies(peers: Peers, case: Case) -> None:
     """`json` is sent as it is, with the type that says so."""
     await peers.agree(case)
     [theirs], [ours] = await peers.dlt(case), await peers.ours(case)
@@ -171,24 +171,24 @@ async def test_headers(peers: Peers) -> None:
 
 
 @pytest.mark.parametrize("case", PLACEHOLDERS, ids=by_name)
-async def test_placeholders(peers: case: Case) -> None:
+async def test_placeholders(peers: Peers, case: Case) -> None:
     """The placeholders that we know mean what they mean to dlt."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", TRIED_AGAIN, ids=by_name)
-async def test_what_is_tried_again(peers: case: Case) -> None:
+async def test_what_is_tried_again(peers: Peers, case: Case) -> None:
     """Where dlt waits and asks again, we end the pull and go on from the last page; the requests are the same."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", GIVEN_UP, ids=by_name)
-async def test_what_is_given_up(peers: case: Case) -> None:
+async def test_what_is_given_up(peers: Peers, case: Case) -> None:
     """What dlt does not try again ends our pull too; what came before it is kept."""
     await peers.agree(case)
 
 
 @pytest.mark.parametrize("case", ACTIONS, ids=by_name)
-async def test_response_actions(peers: case: Case) -> None:
+async def test_response_actions(peers: Peers, case: Case) -> None:
     """A response that `response_actions` ignores ends the pages without an error."""
     await peers.agree(case)

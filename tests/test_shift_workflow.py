@@ -81,7 +81,11 @@ async def test_the_payload_is_a_template(database_url: str, db: DictConnection) 
     """Texts in the payload are filled in for each record; a lone expression keeps its type."""
     connector = add_connector(db, "issues")
     append(db, connector, [{"id": 7, "tags": ["a", "b"]}])
-    body = {"id": "{{ record.payload.id }}", "tags": "{{ record.payload.tags }}", "who": "{{ owner }}: {{ record.key }}"}
+    body = {
+        "id": "{{ record.payload.id }}",
+        "tags": "{{ record.payload.tags }}",
+        "who": "{{ owner }}: {{ record.key }}",
+    }
     async with stage(database_url) as (post, server):
         payload = {"url": server.url("/{{ connector.name }}"), "body": body}
         workflow = add_workflow(db, connector, "", payload=payload, owner="ann@example.com")
@@ -267,9 +271,7 @@ async def test_a_slow_receiver_holds_up_its_own_workflow_only(database_url: str,
     assert progress(db, slow)["position"] == 3
 
 
-async def test_a_shift_goes_round_at_its_interval_until_it_is_relieved(
-    database_url: str, db: DictConnection
-) -> None:
+async def test_a_shift_goes_round_at_its_interval_until_it_is_relieved(database_url: str, db: DictConnection) -> None:
     """What is appended while a shift is on duty is sent at the next occurrence; the next shift takes over."""
     connector = add_connector(db)
     async with stage(database_url) as (post, server):

@@ -135,7 +135,7 @@ def _stop(row: Row, mark: Watermark) -> int:
 
 
 def _ahead(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime) -> int:
-    target = mark.head if to == "now" else _target(db, row, mark, to, now)
+    target = _target(db, row, mark, str(mark.head) if to == "now" else to, now)
     if target <= mark.position:
         raise ConfigError(
             f"workflow {row['name']!r} is at {mark.position} and --to {to} is {target}: there is nothing to skip"
