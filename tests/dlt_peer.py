@@ -22,6 +22,8 @@ import pytest_asyncio
 from aiohttp import web
 from multidict import CIMultiDict
 from pydantic import JsonValue
+from requests import Response
+from requests.adapters import HTTPAdapter
 
 from include.egress import Egress
 from include.errors import CursorLostError, MillraceError, RetryableError
@@ -189,6 +191,15 @@ class _Pull:
                     return
 
 
+class _WholeReplies(HTTPAdapter):
+    """Reads each reply to its end: dlt raises before it has read those that are errors, and leaves the socket open."""
+
+    def send(self, *args: Any, **options: Any) -> Response:
+        response = super().send(*args, **options)
+        _ = response.content
+        return response
+
+
 def _read_with_dlt(config: dict[str, Any], state: dict[str, Any], run: Run) -> None:
     """Read with `rest_api_resources`, to which the same configuration is given in its own wrapping."""
     from dlt.common.configuration.container import Container
@@ -201,6 +212,7 @@ def _read_with_dlt(config: dict[str, Any], state: dict[str, Any], run: Run) -> N
     resource = {key: endpoint.pop(key) for key in ("primary_key",) if key in endpoint}
     session = Client(raise_for_status=False, request_backoff_factor=0, request_max_retry_delay=0).session
     session.trust_env = False
+    session.mount("http://", _WholeReplies())
     wrapped = {
         "client": {**client, "session": session},
         "resources": [{"name": "records", "endpoint": endpoint, **resource}],

@@ -74,11 +74,10 @@ def rows(count: int, first: int = 0) -> list[dict[str, Any]]:
 
 
 def answering(answer: Answer) -> Handler:
-    """A handler that answers what a function makes of the request and of its JSON body, as JSON if it is no response."""
+    """A handler that answers what a function makes of the request and its JSON body: a response, or else JSON."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        body = await request.read()
-        given = answer(request, json.loads(body) if body else None)
+        given = answer(request, await request.json() if request.content_type == "application/json" else None)
         return given if isinstance(given, web.StreamResponse) else web.json_response(given)
 
     return handle

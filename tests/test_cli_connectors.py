@@ -1,4 +1,4 @@
-"""`./millrace connectors add`, `edit`, `pause`, `resume`, `reset`, `rm`: what people write becomes rows as they meant."""
+"""`./millrace connectors add`, `edit`, `pause`, `resume`, `reset`, `rm`: what people write becomes rows as meant."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def test_a_bad_edit_changes_nothing(
 def test_several_workflows_are_paused_and_resumed_or_none(
     run: Run, refused: Refused, db: DictConnection, issues: int
 ) -> None:
-    """Names and ids may be mixed; if one of them is unknown, none changes; one that has stopped says so when resumed."""
+    """Names and ids may be mixed; if one is unknown, none changes; one that has stopped says so when resumed."""
     run(ADD)
     run(f"workflows add other webhook --connector issues {URL}")
     other = workflows.find(db, "other")["id"]

@@ -84,7 +84,8 @@ def test_list_filters(run: Run, db: DictConnection, three: list[int], options: s
 def test_following_the_hint_shows_all_once(run: Run, db: DictConnection, issues: int) -> None:
     """Pages have 100 workflows unless told otherwise, and together they are all of them."""
     db.execute(
-        "insert into workflow (name, connector_id, kind) select 'w ' || n, %s, 'webhook' from generate_series(1, 250) n",
+        "insert into workflow (name, connector_id, kind)"
+        " select 'w ' || n, %s, 'webhook' from generate_series(1, 250) n",
         (issues,),
     )
     seen: list[int] = []
@@ -98,7 +99,8 @@ def test_following_the_hint_shows_all_once(run: Run, db: DictConnection, issues:
 def test_list_works_out_the_lag_of_its_page_only(db: DictConnection, issues: int) -> None:
     """However many workflows there are, the log and the dead letters are asked about those that are shown."""
     db.execute(
-        "insert into workflow (name, connector_id, kind) select 'w ' || n, %s, 'webhook' from generate_series(1, 1000) n",
+        "insert into workflow (name, connector_id, kind)"
+        " select 'w ' || n, %s, 'webhook' from generate_series(1, 1000) n",
         (issues,),
     )
     add_records(db, issues, *[None] * 20)

@@ -121,6 +121,9 @@ def test_skip_passes_over_the_record_it_stopped_at(
     assert mark(db) == (7, None, None, None)
     assert woken(heard) == [f"workflow:{crm}"]
     assert one(db, "select count(*) as letters from dead_letter") == {"letters": 0}
+    stop(db, crm, 8)
+    run("workflows edit crm --batch-size 10")
+    assert "skips the batch that ends with record 8" in run("workflows skip crm").stdout
 
 
 @pytest.mark.parametrize(("to", "position"), [("now", 8), ("7", 7), ("1h", 7)])

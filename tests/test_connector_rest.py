@@ -94,7 +94,8 @@ KINDS: dict[str, tuple[Any, dict[str, Any]]] = {
     "auto: header_link": (header_linked, {}),
     "auto: json_link": (linked("/v1/items?at={}"), {"params": {"q": 1}}),
     "auto: cursor": (
-        lambda request, body: {"data": token(request, body)["items"], "next_cursor": token(request, body)["cursors"]["next"]}, {}),
+        lambda request, body: {"meta": {"next_cursor": (page := token(request, body)).pop("cursors")["next"]}, **page},
+        {}),
     "auto: page_number": (
         lambda request, _body: {"items": cut(10 * int(request.query.get("page", "0")))["items"], "total_pages": 3}, {}),
     "auto: page_number from 1": (
@@ -174,13 +175,13 @@ async def test_an_empty_page_in_the_middle(egress: Egress) -> None:
 @pytest.mark.parametrize(
     ("paginator", "body", "message"),
     [
-        ({"type": "page_number"}, {"items": [1]}, "the reply has no total at total; write null if it never has one"),
+        ({"type": "page_number"}, {"items": [1]}, "the reply has no total at total; write null"),
         ({"type": "page_number"}, {"items": [1], "total": "many"}, "what the reply has at total is not a number"),
-        ({"type": "offset", "limit": 1, "has_more_path": "more"}, {"items": [1], "total": 9}, "the reply has nothing at"),
-        ({"type": "cursor", "has_more_path": "more"}, {"items": [1], "more": 3}, "the reply has neither true nor false"),
+        ({"type": "offset", "limit": 1, "has_more_path": "more"}, {"items": [1], "total": 9}, "has nothing at"),
+        ({"type": "cursor", "has_more_path": "more"}, {"items": [1], "more": 3}, "has neither true nor false"),
         ({"type": "json_link"}, {"items": [1], "next": 7}, "the reply has no URL at next"),
-        ({"type": "json_link"}, {"items": [1], "next": "ftp://h/"}, "the next link is not a URL that can be called"),
-        ({"type": "json_link"}, {"items": [1], "next": "http://u:p@h/"}, "the next link is not a URL that can be called"),
+        ({"type": "json_link"}, {"items": [1], "next": "ftp://h/"}, "the next link is not a URL"),
+        ({"type": "json_link"}, {"items": [1], "next": "http://u:p@h/"}, "the next link is not a URL"),
     ],
 )  # fmt: skip
 async def test_a_reply_that_does_not_say_how_to_go_on(egress: Egress, paginator: Any, body: Any, message: str) -> None:
@@ -226,7 +227,7 @@ async def test_has_more_as_a_word(egress: Egress, more: Any, pages: int) -> None
     ],
 )
 async def test_the_key_of_a_record(egress: Egress, primary_key: Any, row: Any, key: str | None) -> None:
-    """A text is its own key, anything else its JSON; several fields make a list, so that none can be taken for others."""
+    """A text is its own key, anything else its JSON; several fields make a list, so that none is taken for others."""
     async with serving(sequence([row])) as server:
         [page] = await Puller(egress, server, primary_key=primary_key).pull()
     assert [(record.key, record.payload) for record in page.records] == [(key, row)]

@@ -75,7 +75,7 @@ def test_without_a_key_the_content_is_the_key(db: DictConnection) -> None:
 
 
 def test_a_plain_insert_is_numbered(db: DictConnection) -> None:
-    """People insert records without a position, several at once and with duplicates among them; the log numbers them."""
+    """People insert records without a position, several at once, with duplicates among them; the log numbers them."""
     connector = add_connector(db)
     append(db, connector, ["a"])
     db.execute(
@@ -108,8 +108,8 @@ def test_page_and_cursor_go_together_and_only_from_where_it_was(db: DictConnecti
     page = json.dumps([{"key": "a", "payload": 1}])
     first = db.execute("select * from append_records(%s, %s, true, '1')", (connector, page)).fetchone()
     late = db.execute("select * from append_records(%s, '[{\"key\": 2}]', true, '9')", (connector,)).fetchone()
-    assert first is not None and (first["stored"], first["superseded"], first["cursor"]) == (1, False, 1)
-    assert late is not None and (late["stored"], late["superseded"], late["cursor"]) == (0, True, 1)
+    assert first == {"stored": 1, "head": 1, "superseded": False, "cursor": 1}
+    assert late == {"stored": 0, "head": 1, "superseded": True, "cursor": 1}
     assert head(db, connector) == 1
 
 

@@ -49,11 +49,11 @@ def run(stage: Stage, options: Options) -> Result:
         asked = source.asked()
         existing, before = (sizes_at(asked, at.timestamp()) for at in (window.end, window.start))
         facts = _settled_logs(stage, connectors, existing)
+        complaints = stage.rows.complaints(connectors)
     result.note(armed_s=armed, records_per_s=(sum(existing.values()) - sum(before.values())) / options.seconds)
     result.extra |= {"connectors": options.connectors, "seconds": options.seconds}
     _report_pulls(result, pulls)
     _report_logs(result, sum(existing.values()), facts.values())
-    complaints = stage.rows.complaints(connectors)
     result.demand(not complaints, f"{len(complaints)} connectors have an error, such as {complaints[:1]}")
     return result
 

@@ -1,4 +1,8 @@
-"""`workflows`, while the triggerer is killed five times and PostgreSQL restarted once: is a record lost?"""
+"""`workflows`, while the triggerer is killed five times and PostgreSQL restarted once: is a record lost?
+
+Airflow's triggerer ends when its database does, so that each fault is the death of whoever was at work: after it, a
+workflow may make the call in hand once more, with the same webhook-id, and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +51,8 @@ def run(stage: Stage, options: Options) -> Result:
     result.note(records_per_s=None)
     result.extra |= {"most_duplicates_of_a_workflow": seen.most_duplicates, "outages_s": outages}
     result.demand(
-        seen.most_duplicates <= options.kills,
-        f"a workflow made {seen.most_duplicates} calls twice, with {options.kills} kills",
+        seen.most_duplicates <= len(faults),
+        f"a workflow made {seen.most_duplicates} calls twice, with {len(faults)} faults",
     )
     result.demand(seen.repeated_late == 0, f"{seen.repeated_late} calls came again after a later one")
     _wait_until_well(stage)

@@ -26,7 +26,7 @@ _ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")
 _STYLES = {"dead": "red", "redriving": "yellow", "redriven": "green", "discarded": "dim"}
 _GONE = "no longer kept"
 
-Ids = Annotated[list[int] | None, typer.Argument(metavar="[ID]...", min=0, help="Dead letters, by their ids.")]
+Ids = Annotated[list[int] | None, typer.Argument(metavar="ID", min=0, help="Dead letters, by their ids.")]
 OfWorkflow = Annotated[
     str | None, typer.Option("--workflow", metavar="NAME|ID", help="Those of this workflow, with --all or --since.")
 ]

@@ -46,7 +46,7 @@ def rewind(
             target = _target(db, row, mark, to, now)
             if target >= mark.position:
                 raise ConfigError(
-                    f"workflow {row['name']!r} is at {mark.position}, and --to {to}, {target}, is not before it; "
+                    f"workflow {row['name']!r} is at {mark.position}: --to {to} (position {target}) is not before it; "
                     f"`./millrace workflows skip {row['id']} --to` goes ahead"
                 )
             workflows.move(db, row["id"], target, goes_on=True)
@@ -100,7 +100,8 @@ def skip(
     if as_json:
         print_json(_moved(row, mark.position, target, target - mark.position))
         return
-    skipped = f"record {target}" if to is None else _counted(target - mark.position)
+    stopped_at = f"record {target}" if row["batch_size"] == 1 else f"the batch that ends with record {target}"
+    skipped = stopped_at if to is None else _counted(target - mark.position)
     print_line(f"workflow {row['id']} ({row['name']}) skips {skipped}, and goes on after {target} of {mark.head}")
 
 

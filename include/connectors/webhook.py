@@ -76,8 +76,8 @@ async def receive(delivery: Delivery[Config]) -> Received:
     """Return the records of a delivery that is genuine: an object is one record, each item of a list is one.
 
     `RefusedError` says what is wrong with a delivery: 401 if it proves nothing, 400 if it is not JSON, 422 if records
-    or their keys are not where they should be. `PermanentError` if a path cannot be applied to the body, `ConfigError` if
-    the connection holds no secret that can be used.
+    or their keys are not where they should be. `PermanentError` if a path cannot be applied to the body, `ConfigError`
+    if the connection holds no secret that can be used.
     """
     config = delivery.config
     delivery_id = _verified(delivery)

@@ -32,6 +32,10 @@ class Pace:
         return max(due - now, 0.0)
 
 
+class OutOfTurnError(RateLimitedError):
+    """The row's own limits leave no further request in this pull; the source has nothing to do with it."""
+
+
 class PacedHttp:
     """A way out that keeps to limits, and counts what comes in.
 
@@ -50,7 +54,7 @@ class PacedHttp:
         for take in self._takers:
             wait_seconds = await take()
             if time.monotonic() + wait_seconds > self._deadline:
-                raise RateLimitedError("the row's own rate limit is used up", after_seconds=wait_seconds)
+                raise OutOfTurnError("the row's own rate limit is used up", after_seconds=wait_seconds)
             if wait_seconds > 0:
                 await asyncio.sleep(wait_seconds)
         self.requests += 1

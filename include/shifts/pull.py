@@ -21,7 +21,7 @@ from include.schedule import Schedule
 from include.shifts.bell import sleep_until, utcnow
 from include.shifts.drain import Drained, drain
 from include.shifts.notice import tell
-from include.shifts.pace import Pace, PacedHttp
+from include.shifts.pace import OutOfTurnError, Pace, PacedHttp
 from include.shifts.post import Post
 from include.shifts.rounds import ASK_AGAIN, Rounds
 from include.shifts.shift import Ending, Shift
@@ -94,10 +94,12 @@ class Pulling:
 
     async def reload(self) -> bool:
         connector = await self._post.log.connector(self.connector.id)
-        if connector is not None:
+        if connector is None:
+            self.ending = _DELETED
+        else:
+            if connector.failing_since is not None and self.connector.failing_since is None:
+                self.ending = Ending("failed", "the connector is failing")  # somebody else found out; probes take over
             self.connector = connector
-            if connector.failing_since is not None and not self.is_one_pull:
-                self.ending = Ending("failed", "the connector is failing")
         return connector is not None
 
     async def once(self) -> Ending:
@@ -127,9 +129,7 @@ class Pulling:
         """Pull once; after a failure, or if told to wait, do so again at the instant returned."""
         if not await self.rounds.take_turn():
             return utcnow() + ASK_AGAIN
-        if not await self.reload():
-            self.ending = _DELETED
-        if self.ending is not None:
+        if not await self.reload() or self.ending is not None:
             await self.rounds.end_turn()
             return None
         not_before = self.connector.not_before
@@ -212,7 +212,7 @@ class Pulling:
             seconds = failure.after_seconds or _WAIT_SECONDS
             log.info("%s; told to wait %.0f s: %s", done, seconds, self._spell(failure))
             await records.waits(connector.id, seconds, self._spell(failure))
-            if connector.budget is not None:
+            if connector.budget is not None and not isinstance(failure, OutOfTurnError):
                 await records.drain_budget(connector.budget, seconds)
         else:
             state = await records.fails(connector.id, self._spell(failure))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -96,12 +96,8 @@ class RecordLog:
             "new_cursor": _jsonb(cursor),
             "old_cursor": _jsonb(after),
         }
-        try:
+        with _refusals():
             row = await self._patiently(lambda db: _one(db, "append", parameters))
-        except psycopg.DataError as error:
-            raise PermanentError(f"the page cannot be stored: {error.diag.message_primary}") from None
-        except psycopg.errors.ForeignKeyViolation:
-            raise PermanentError("the connector was deleted") from None
         assert row is not None  # noqa: S101 - a function in from has a row
         if row["superseded"] and row["cursor"] == cursor:
             # It was us: the answer to the first attempt was lost together with its connection.
@@ -111,7 +107,8 @@ class RecordLog:
     async def deliver(self, connector_id: int, delivery_id: str | None, records: Sequence[Record]) -> list[int]:
         """Store what was pushed and return the position of each record, in their order.
 
-        A delivery that comes again is not stored again. `RetryableError` while the database is away.
+        A delivery that comes again is not stored again. `RetryableError` while the database is away, `PermanentError`
+        as for `append`.
         """
         items = as_items(records)
 
@@ -131,7 +128,8 @@ class RecordLog:
                     await db.execute(_SQL["note_delivery"], note)
             return positions
 
-        return await self._once(store)
+        with _refusals():
+            return await self._once(store)
 
     async def pulled(self, connector_id: int) -> datetime | None:
         """Note that a pull came to its end; since when the connector had been failing, if it had."""
@@ -220,6 +218,17 @@ def _without_nul(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_nul(inner) for inner in value]
     return value
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What PostgreSQL refuses to store, as an error that quotes nothing of it."""
+    try:
+        yield
+    except psycopg.DataError as error:
+        raise PermanentError(f"the page cannot be stored: {error.diag.message_primary}") from None
+    except psycopg.errors.ForeignKeyViolation:
+        raise PermanentError("the connector was deleted") from None
 
 
 def _jsonb(value: JsonValue) -> Jsonb | None:

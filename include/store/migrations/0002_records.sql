@@ -25,7 +25,7 @@ create table connector (
     alert_after integer not null default 5 check (alert_after between 1 and 1000),
     notify jsonb check (jsonb_typeof(notify) = 'object' and jsonb_typeof(notify -> 'kind') = 'string'),
     is_active boolean not null default true,
-    paused_until timestamptz,
+    paused_until timestamptz check (isfinite(paused_until)),
 
     cursor jsonb,
     head bigint not null default 0 check (head >= 0),
@@ -254,7 +254,7 @@ create table workflow (
     retry_backoff double precision not null default 2 check (retry_backoff between 1 and 10),
     timeout interval not null default '30 seconds' check (timeout > interval '0' and timeout <= interval '1 day'),
     is_active boolean not null default true,
-    paused_until timestamptz,
+    paused_until timestamptz check (isfinite(paused_until)),
     error text,
     revision bigint not null default 0,
     schedule_revision bigint not null default 0,
@@ -375,6 +375,11 @@ begin
         end if;
         if settings_of(to_jsonb(new)) = settings_of(to_jsonb(old)) then
             return new;
+        end if;
+        if (new.kind, new.config, new.every) is distinct from (old.kind, old.config, old.every) then
+            new.failures := 0;  -- what was mended is pulled again at once, and not at the next probe
+            new.failing_since := null;
+            new.not_before := null;
         end if;
     end if;
     new.revision := nextval('revision');
