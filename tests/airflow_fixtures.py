@@ -57,8 +57,7 @@ def ours(airflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DictConn
     our_settings.settings.cache_clear()
     with connect(airflow_url) as connection:
         yield connection
-        connection.execute("truncate job, audit, shard, connector, record, turn, budget cascade; delete from execution")
-        connection.execute("alter table job alter column id restart")
+        connection.execute("truncate job, audit, shard, connector, record, turn, budget restart identity cascade; delete from execution")
     our_settings.settings.cache_clear()
 
 

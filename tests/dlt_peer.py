@@ -213,6 +213,9 @@ def _read_with_dlt(config: dict[str, Any], state: dict[str, Any], run: Run) -> N
     session = Client(raise_for_status=False, request_backoff_factor=0, request_max_retry_delay=0).session
     session.trust_env = False
     session.mount("http://", _WholeReplies())
+    auth = endpoint.get("auth")
+    if isinstance(auth, dict) and auth["type"].startswith("oauth2"):
+        auth["session"] = session  # for the token; dlt's own is never closed
     wrapped = {
         "client": {**client, "session": session},
         "resources": [{"name": "records", "endpoint": endpoint, **resource}],

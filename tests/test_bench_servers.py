@@ -187,7 +187,7 @@ def test_the_sink_tells_calls_that_overlap() -> None:
 
 @pytest.fixture(scope="module")
 def source() -> Iterator[Source]:
-    with closing(Source(items=25, page=10, grow=15)) as running:
+    with closing(Source(items=25, page=10, grow=15, calm=3600)) as running:
         yield running
 
 
@@ -211,15 +211,22 @@ def test_records_are_as_long_as_they_say() -> None:
     assert record(5, 400) == record(5, 400) != record(6, 400)
 
 
-def test_a_feed_grows_when_it_was_read_to_its_end(source: Source) -> None:
-    """By so many records, in pages, and not again at once: a pull has an end."""
+def test_a_feed_comes_in_pages_and_has_an_end(source: Source) -> None:
+    """It does not grow again as long as it is to be calm, so a pull comes to an end."""
     first = fetched(source, "/feed/a?since=0")
     second = fetched(source, f"/feed/a?since={first['next']}")
     assert [item["id"] for item in first["items"] + second["items"]] == list(range(1, 16))
     assert (first["next"], second["next"]) == (10, None)
     assert fetched(source, "/feed/a?since=15") == {"items": [], "next": None}
-    time.sleep(0.6)
-    assert [item["id"] for item in fetched(source, "/feed/a?since=15")["items"]] == list(range(16, 26))
+
+
+def test_a_feed_grows_when_it_was_read_to_its_end() -> None:
+    """By so many records, whenever somebody asks who has seen all."""
+    with closing(Source(grow=3, calm=0)) as source:
+        for seen in (0, 3, 6):
+            found = fetched(source, f"/feed/a?since={seen}")
+            assert [item["id"] for item in found["items"]] == [seen + 1, seen + 2, seen + 3]
+        assert source.count("records") == 9
 
 
 def test_who_lost_an_answer_gets_it_again(source: Source) -> None:

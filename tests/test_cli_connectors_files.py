@@ -125,7 +125,7 @@ def test_what_is_wrong_with_a_file_is_named(file: Path, text: str, says: str) ->
     """The place, what is there, and what to write; never a traceback, and nothing is executed."""
     with pytest.raises(ConfigError) as caught:
         read(file, text)
-    assert str(caught.value).startswith(f"{file}{says}"[: len(str(file))])
+    assert str(caught.value).startswith(str(file))
     assert says in str(caught.value)
 
 

@@ -236,7 +236,11 @@ def test_a_run_that_fails_has_exit_code_1(run: Run, airflow: Airflow, db: DictCo
     """The error that the row has afterwards is shown."""
     run("add", "shop", *SHOP)
     airflow.state = "failed"
-    airflow.pull = lambda: db.execute("update connector set last_error = 'HTTP 500'")  # type: ignore[assignment, return-value]
+
+    def fail() -> None:
+        db.execute("update connector set last_error = 'HTTP 500'")
+
+    airflow.pull = fail
     result = CliRunner().invoke(app, ["run", "shop", "--wait"])
     assert result.exit_code == 1
     assert "failed: HTTP 500" in result.stdout

@@ -59,26 +59,26 @@ def test_list_shows_how_workflows_are(run: Run, three: list[int]) -> None:
     assert f"`./millrace workflows skip {b['id']}`" in result.stderr
 
 
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        ("--owner ada@example.com", "a"),
-        ("--connector issues", "abc"),
-        ("--connector others", ""),
-        ("--active", "ab"),
-        ("--paused", "c"),
-        ("--failing", "bc"),
-        ("--limit 2", "ab"),
-        ("--limit 0", "abc"),
-        ("--failing --owner ada@example.com", ""),
-    ],
+FILTERS = (
+    ("--owner ada@example.com", "a"),
+    ("--connector issues", "abc"),
+    ("--connector others", ""),
+    ("--active", "ab"),
+    ("--paused", "c"),
+    ("--failing", "bc"),
+    ("--limit 2", "ab"),
+    ("--limit 0", "abc"),
+    ("--failing --owner ada@example.com", ""),
 )
-def test_list_filters(run: Run, db: DictConnection, three: list[int], options: str, names: str) -> None:
+
+
+def test_list_filters(run: Run, db: DictConnection, three: list[int]) -> None:
     """Only the workflows that were asked for."""
     db.execute("insert into connector (name, kind) values ('others', 'rest')")
-    result = run(f"workflows list {options} --json")
-    assert [row["name"] for row in document(result)] == list(names)
-    assert ("there are more: --after" in result.stderr) == (options == "--limit 2")
+    for options, names in FILTERS:
+        result = run(f"workflows list {options} --json")
+        assert [row["name"] for row in document(result)] == list(names), options
+        assert ("there are more: --after" in result.stderr) == (options == "--limit 2")
 
 
 def test_following_the_hint_shows_all_once(run: Run, db: DictConnection, issues: int) -> None:

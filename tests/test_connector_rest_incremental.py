@@ -112,6 +112,15 @@ async def test_a_bounded_pull_has_no_memory(egress: Egress) -> None:
             assert puller.cursor == cursor
 
 
+async def test_the_greatest_value_stays(egress: Egress) -> None:
+    """A pull that finds only old records, as one with a lag may, does not take the next one back."""
+    async with serving(sequence(at(3), [])) as server:
+        puller = Puller(egress, server, incremental={"cursor_path": "at", "lag": 2})
+        for _ in range(2):
+            await puller.pull({"last": {"at": 5}})
+            assert puller.cursor == {"last": {"at": 5}}
+
+
 async def test_another_field_begins_anew(egress: Egress) -> None:
     """What one field had reached says nothing of another."""
     async with serving(sequence([{"id": 3, "at": 9}])) as server:

@@ -178,6 +178,19 @@ async def test_redriving_sends_a_dead_letter_again(database_url: str, db: DictCo
     assert letters[0]["resolved_at"] is not None
 
 
+async def test_rewinding_over_a_dead_letter_resolves_it(database_url: str, db: DictConnection) -> None:
+    """A record that failed, and succeeds when its workflow is rewound over it, is no dead letter any more."""
+    connector = add_connector(db)
+    append(db, connector, [1, 2, 3])
+    async with stage(database_url, answering(200, 400, 200)) as (post, server):
+        workflow = add_workflow(db, connector, server.url())
+        await process(post, workflow)
+        db.execute("update workflow_progress set position = 0")
+        await process(post, workflow)
+    assert positions(server) == [1, 2, 3, 1, 2, 3]
+    assert db.execute("select status from dead_letter").fetchall() == [{"status": "redriven"}]
+
+
 async def test_stop_holds_at_the_record(database_url: str, db: DictConnection) -> None:
     """With on_error = stop nothing after the failed record is sent, until a person retries or skips it."""
     connector = add_connector(db)

@@ -86,11 +86,11 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
         print_json({**connector_document(row, now), "records": records, "workflows": readers})
         return
     for label, cell in described(row, now):
-        print_line(f"{label:<11} {cell.text}", cell.style)
+        print_line(f"{label:<12} {cell.text}", cell.style)
     if (problem := trouble(row)) is not None:
-        print_line(f"{'error':<11} {problem}", "bold red")
+        print_line(f"{'error':<12} {problem}", "bold red")
     for number, line in enumerate(json.dumps(row["config"], indent=2, ensure_ascii=False).splitlines()):
-        print_line(f"{'' if number else 'config':<11} {line}")
+        print_line(f"{'' if number else 'config':<12} {line}")
     if records:
         print_line()
         print_table(RECORD_HEADERS, [record_cells(record) for record in records])

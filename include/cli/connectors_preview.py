@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from include.cli.connectors_access import find_connection, system_environment
-from include.cli.connectors_view import excerpt
+from include.cli.connectors_view import excerpt, spell_cursor
 from include.cli.connectors_write import from_file, judged, vet
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
@@ -102,14 +102,17 @@ def _print(connector: Connector, made: Preview) -> None:
         print_line(f"connector {connector.name!r} does not pull: its records are pushed to it")
         print_line(f"POST {made.pushed_to}   on the host and port of Airflow's UI")
         return
+    if made.cursor is not None:
+        print_line(f"from cursor {spell_cursor(made.cursor)}")
     for exchange in made.requests:
         _print_exchange(exchange)
     for number, page in enumerate(made.pages, start=1):
         _print_page(number, page)
-    if made.caught_up:
-        note("that is all there is at present")
     if made.error is None:
-        print_line(f"next cursor  {json.dumps(made.next_cursor, ensure_ascii=False)}")
+        print_line()
+        print_line(f"next cursor {spell_cursor(made.next_cursor)}")
+    if made.caught_up:
+        note("these are all the pages that there are at present")
 
 
 def _print_exchange(exchange: Exchange) -> None:
@@ -133,4 +136,3 @@ def _print_page(number: int, page: Sample) -> None:
             for record in page.records
         ]
         print_table(("key", "payload"), cells)
-    print_line()

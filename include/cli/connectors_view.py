@@ -13,7 +13,7 @@ from include.store.rows import connector_from_row
 
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
-_EXCERPT = 200
+_EXCERPT = 120
 
 LIST_HEADERS = ("id", "name", "kind", "every", "state", "head", "pulled (UTC)", "failures")
 RECORD_HEADERS = ("position", "key", "stored (UTC)", "payload")
@@ -21,16 +21,17 @@ READER_HEADERS = ("id", "workflow", "owner", "position", "lag", "behind", "dead 
 
 
 def state(row: Row, now: datetime) -> str:
+    """In a word, and until when where that is known."""
     if row["error"] is not None:
         return "ERROR"
     if not row["is_active"]:
         return "paused"
     if row["paused_until"] is not None and row["paused_until"] > now:
-        return f"paused until {spell_instant(row['paused_until'])}"
+        return f"paused until {_to_the_second(row['paused_until'])}"
     if row["failing_since"] is not None:
-        return f"failing since {spell_instant(row['failing_since'])}"
+        return "failing"
     if row["not_before"] is not None and row["not_before"] > now:
-        return f"rate-limited until {spell_instant(row['not_before'])}"
+        return f"rate-limited until {_to_the_second(row['not_before'])}"
     return "active"
 
 
@@ -49,7 +50,7 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
         _every(row["every"]),
         _state_cell(row, now),
         str(row["head"]),
-        spell_instant(row["pulled_at"]),
+        _to_the_second(row["pulled_at"]),
         str(row["failures"] or ""),
     ]
 
@@ -65,6 +66,7 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     connector = connector_from_row(row)
     head = str(row["head"]) + (f", stored {spell_instant(row['head_at'])} UTC" if row["head_at"] else "")
     pulled = f"{spell_instant(row['pulled_at'])} UTC" if row["pulled_at"] else "not yet"
+    failing = f", failing since {spell_instant(connector.failing_since)} UTC" if connector.failing_since else ""
     alert = f"{connector.alert_after} failures" + (f", by {connector.notify.get('kind')}" if connector.notify else "")
     lines: list[tuple[str, Cell | str]] = [
         ("id", f"{connector.id} (DAG {connector.dag_id})"),
@@ -79,9 +81,9 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
         ("timeout", spell_duration(connector.timeout)),
         ("alert after", alert),
         ("head", head),
-        ("cursor", _compact(connector.cursor) if connector.cursor is not None else "none: from the beginning"),
+        ("cursor", spell_cursor(connector.cursor)),
         ("pulled", pulled),
-        ("failures", str(connector.failures)),
+        ("failures", f"{connector.failures}{failing}"),
         ("created", f"{spell_instant(row['created_at'])} UTC"),
         ("updated", f"{spell_instant(row['updated_at'])} UTC, revision {connector.revision}"),
     ]
@@ -112,6 +114,10 @@ def reader_cells(row: Row) -> list[Cell | str]:
     ]
 
 
+def spell_cursor(cursor: Any) -> str:
+    return "none: from the beginning" if cursor is None else _compact(cursor)
+
+
 def excerpt(text: str) -> str:
     """As much of a text as a table can bear; all of it is in the JSON."""
     return text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…"
@@ -120,6 +126,10 @@ def excerpt(text: str) -> str:
 def _state_cell(row: Row, now: datetime) -> Cell:
     spelt = state(row, now)
     return Cell(spelt, "red") if spelt.startswith("failing") else status_cell(spelt)
+
+
+def _to_the_second(instant: datetime | None) -> str:
+    return "" if instant is None else spell_instant(instant.replace(microsecond=0))
 
 
 def _every(every: timedelta | None) -> str:

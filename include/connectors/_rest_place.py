@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
@@ -20,7 +20,7 @@ _BESIDE_THE_POINT = {"conn_id", "auth", "headers", "response_actions", "primary_
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """`since`: the last value of the pulls before. `last`: the greatest since then. `next`: the place of the next page.
+    """`since`: the greatest value of the pulls before. `last`: the greatest so far. `next`: the place of the next page.
 
     `paginator` and `data_selector` are what the pull goes by, known before or found out.
     """
@@ -33,10 +33,11 @@ class Place:
 
 
 def begin(config: Config, since: CursorValue | None, last: CursorValue | None = None) -> Place:
-    """The place before the first page."""
+    """The place before the first page, with what is known of it already."""
     paginator = config.known_paginator
     selector = config.data_selector or ("$" if config.one_record else None)
-    return Place(since, last, None if paginator is None else paginator.first(), paginator, selector)
+    first = None if paginator is None else paginator.first()
+    return Place(since, since if last is None else last, first, paginator, selector)
 
 
 def read(config: Config, cursor: JsonValue) -> tuple[Place, bool]:
@@ -56,7 +57,9 @@ def read(config: Config, cursor: JsonValue) -> tuple[Place, bool]:
     except ValidationError:
         return start, False
     selector = start.data_selector or str(paging.get("data_selector") or "$")
-    return Place(since, _value(config, paging.get("last")), paging["next"], paginator, selector), True
+    return replace(
+        start, last=_value(config, paging.get("last")), next=paging["next"], paginator=paginator, data_selector=selector
+    ), True
 
 
 def paging(config: Config, place: Place) -> JsonValue:
@@ -75,8 +78,7 @@ def paging(config: Config, place: Place) -> JsonValue:
 def done(config: Config, place: Place) -> JsonValue:
     """The cursor after the last page: what the next pull begins with, None if that is the beginning."""
     bounded = config.incremental is not None and config.incremental.end_value is not None
-    last = place.since if bounded or place.last is None else place.last
-    return _last(config, last) or None
+    return _last(config, place.since if bounded else place.last) or None
 
 
 def described(paginator: Known) -> dict[str, JsonValue]:

@@ -45,17 +45,26 @@ where workflow_id = %(workflow_id)s and position = %(after)s
 returning workflow_id;
 
 -- name: advance
--- Move watermarks over records that are finished: from where the turn's holder found them, and not by anybody else.
-update workflow_progress p
-set position = d.position, in_hand = null, processed = p.processed + d.processed, failed = p.failed + d.failed,
-    updated_at = now()
-from unnest(%(workflow_id)s::bigint[], %(claim)s::bigint[], %(after)s::bigint[], %(position)s::bigint[],
-            %(processed)s::int[], %(failed)s::int[])
-    with ordinality as d(workflow_id, claim, after, position, processed, failed, place)
-where p.workflow_id = d.workflow_id and p.position = d.after
-  and exists (select from turn t where t.table_name = 'workflow' and t.row_id = d.workflow_id and t.claim = d.claim
-              and t.ended_at is null)
-returning d.place;
+-- Move watermarks over records that are finished: from where the turn's holder found them, and not by anybody else. What
+-- was a dead letter, and has been processed now because somebody rewound over it, is none any more.
+with moved as (
+    update workflow_progress p
+    set position = d.position, in_hand = null, processed = p.processed + d.processed, failed = p.failed + d.failed,
+        updated_at = now()
+    from unnest(%(workflow_id)s::bigint[], %(claim)s::bigint[], %(after)s::bigint[], %(position)s::bigint[],
+                %(processed)s::int[], %(failed)s::int[])
+        with ordinality as d(workflow_id, claim, after, position, processed, failed, place)
+    where p.workflow_id = d.workflow_id and p.position = d.after
+      and exists (select from turn t where t.table_name = 'workflow' and t.row_id = d.workflow_id and t.claim = d.claim
+                  and t.ended_at is null)
+    returning d.*
+), mended as (
+    update dead_letter l set status = 'redriven', resolved_at = now()
+    from moved m
+    where m.processed > 0 and l.workflow_id = m.workflow_id and l.position > m.after and l.position <= m.position
+      and l.resolved_at is null
+)
+select place from moved;
 
 -- name: quarantine
 -- Put the records of a failed call aside and move the watermark over them, or do neither. What was given up before, and
@@ -73,7 +82,8 @@ insert into dead_letter (workflow_id, connector_id, position, error, attempts)
 select moved.workflow_id, %(connector_id)s, n, %(error)s, %(attempts)s
 from moved, unnest(%(positions)s::bigint[]) as n
 on conflict (workflow_id, position) do update
-set status = 'dead', error = excluded.error, attempts = dead_letter.attempts || excluded.attempts, resolved_at = null
+set status = 'dead', error = excluded.error, attempts = dead_letter.attempts || excluded.attempts, resolved_at = null,
+    created_at = now()
 returning position;
 
 -- name: stop
