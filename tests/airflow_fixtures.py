@@ -22,6 +22,22 @@ from include.store.db import DictConnection, connect
 from include.store.migrate import adopt_airflow
 
 
+_AIRFLOWS_TABLES = (
+    *("asset_event", "asset_dag_run_queue", "asset_active", "dag_schedule_asset_reference"),
+    *(
+        "task_outlet_asset_reference",
+        "asset",
+        "xcom",
+        "callback",
+        "dag_run",
+        "trigger",
+        "dag_version",
+        "dag",
+        "dag_bundle",
+    ),
+)
+
+
 @pytest.fixture(scope="session")
 def airflow_url(server: Postgres) -> Iterator[str]:
     """A database with Airflow's tables and ours, as both know it. Airflow is bound to it from now on."""
@@ -57,7 +73,8 @@ def ours(airflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DictConn
     our_settings.settings.cache_clear()
     with connect(airflow_url) as connection:
         yield connection
-        connection.execute("truncate job, audit, shard, connector, record, turn, budget restart identity cascade; delete from execution")
+        connection.execute("truncate job, audit, shard, connector, record, turn, budget restart identity cascade")
+        connection.execute("delete from execution")
     our_settings.settings.cache_clear()
 
 
@@ -67,7 +84,7 @@ def airflow_session(ours: DictConnection) -> Iterator[Session]:
     session = airflow_settings.NonScopedSession()
     yield session
     session.rollback()
-    for table in ("asset_event", "asset_dag_run_queue", "asset_active", "xcom", "callback", "dag_run", "trigger", "dag_version", "dag", "dag_bundle"):
+    for table in _AIRFLOWS_TABLES:
         session.execute(text(f'delete from public."{table}"'))
     session.commit()
     session.close()

@@ -144,6 +144,7 @@ def test_a_pause_is_one_fact(airflow_session: Session, ours: DictConnection, tab
     connector = add_rest(ours, is_active=table == "workflow")
     add_workflow(ours, connector, "http://127.0.0.1:9/", is_active=False)
     write(airflow_session, ours, table, 1)
+    airflow_session.expire_all()
     dag = airflow_session.scalars(select(DagModel).where(DagModel.dag_id == f"{table}_1")).one()
     if table == "workflow":
         assert dag.is_paused

@@ -1,4 +1,4 @@
-"""`auth`: our `rest` connector proves who it is as dlt 1.31 does, but to nobody else, and with secrets from elsewhere."""
+"""`auth`: our `rest` connector proves who it is as dlt 1.31 does, but to nobody else, and with a connection's secrets."""
 
 from __future__ import annotations
 

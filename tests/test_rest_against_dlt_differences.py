@@ -69,7 +69,7 @@ async def test_an_empty_cursor_in_a_header(peers: Peers) -> None:
 
 @pytest.mark.parametrize("link", ["ftp://example.com/items", "http://user:secret@127.0.0.1/items"])
 async def test_a_link_that_cannot_be_called(peers: Peers, link: str) -> None:
-    """dlt gives the page and fails at the next; we fail at once: a page is stored with where to go on, or not at all."""
+    """dlt gives the page and fails at the next; we fail at once: a page is stored with its place, or not at all."""
     theirs, ours = await both(peers, LINKS, always({"items": rows(1, 2), "next": link}))
     assert theirs.error is not None
     assert theirs.records == rows(1, 2)
@@ -95,7 +95,7 @@ async def test_links_that_dlt_does_not_see(peers: Peers, link: str) -> None:
 
 @pytest.mark.parametrize("name", ["my items", "$items", "größe", "where", "my.items", ""])
 async def test_names_that_are_no_jsonpath(peers: Peers, name: str) -> None:
-    """dlt finds the records and then reads their name as a JSONPath, which fails or finds nothing; to us it is a name."""
+    """dlt finds the records and then reads their name as a JSONPath, which fails or finds nothing; we take it as a name."""
     theirs, ours = await both(peers, {"path": "items"}, always({name: rows(1, 2)}))
     assert theirs.records == []
     assert ours.records == rows(1, 2)
@@ -139,7 +139,7 @@ async def test_more_that_is_tried_again(peers: Peers, answer: Answer) -> None:
 
 
 async def test_a_place_that_is_lost(peers: Peers) -> None:
-    """dlt fails where a cursor is no longer known after a wait; we read from the beginning, and the store knows the rest.
+    """dlt fails where a cursor is no longer known after a wait; we read from the beginning, for the store drops repeats.
 
     A pull may go on hours after it was interrupted, so this happens to us, and a second try from there never helps.
     """
@@ -155,7 +155,7 @@ async def test_a_place_that_is_lost(peers: Peers) -> None:
 
 
 async def test_placeholders_are_no_formats(peers: Peers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """dlt fills them in with `str.format`, which walks from a value to the process's environment; we know four names."""
+    """dlt uses `str.format`, which walks from a value to the process's environment; we know four names."""
     monkeypatch.setenv("SOME_PASSWORD", "hunter2")
     walk = "{incremental.__init__.__globals__[inspect].os.environ[SOME_PASSWORD]}"
     config = {**SINGLE, "params": {"q": walk}, "incremental": {"cursor_path": "id", "initial_value": 0}}

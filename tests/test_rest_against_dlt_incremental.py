@@ -1,4 +1,4 @@
-"""`incremental`: our `rest` connector asks for what dlt 1.31 asks for, run after run, and loses nothing that dlt has."""
+"""`incremental`: our `rest` connector asks for what dlt 1.31 asks for, run after run, and gives what dlt gives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests themselves: URLs, parameters, bodies, placeholders, errors on the way; as dlt 1.31 makes and takes them."""
+"""URLs, parameters, bodies and placeholders, and what comes back instead of a page, as dlt 1.31 makes and takes them."""
 
 from __future__ import annotations
 
@@ -56,58 +56,41 @@ BODIES = [
     Case("doubled braces", {**SINGLE, "method": "POST", "json": {"q": "{{ me {{ id }} }}"}}, ONE, 2),
 ]  # fmt: skip
 
-INCREMENTAL = {"cursor_path": "at", "initial_value": 5}
+START, LAST = "{incremental.start_value}", "{incremental.last_value}"
+INITIAL, END = "{incremental.initial_value}", "{incremental.end_value}"
+
+
+def since(request: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An endpoint with placeholders in its request, which begins with 5."""
+    return {**SINGLE, **request, "incremental": {"cursor_path": "at", "initial_value": 5, **more}}
+
+
 PLACEHOLDERS = [
-    Case("in params", {**SINGLE, "params": {"q": "at>={incremental.start_value}", "s": "{incremental.start_value}"},
-                       "incremental": INCREMENTAL}, NOW_AND_THEN, 2),
-    Case("each of them", {**SINGLE, "incremental": {**INCREMENTAL, "end_value": 9},
-                          "params": {name: f"{{incremental.{name}}}" for name in ("start_value", "initial_value",
-                          "last_value", "end_value")}},
-         NOW_AND_THEN, 2),
-    Case("the initial value stays",
-         {**SINGLE, "params": {"q": "{incremental.initial_value}", "l": "{incremental.last_value}"},
-                                     "incremental": INCREMENTAL}, NOW_AND_THEN, 2),
-    Case("in the path", {**SINGLE, "path": "items/since/{incremental.start_value}/all", "incremental": INCREMENTAL},
-         NOW_AND_THEN, 2),
+    Case("in params", since({"params": {"q": f"at>={START}", "s": START}}), NOW_AND_THEN, 2),
+    Case("each of them", since({"params": {"s": START, "l": LAST, "i": INITIAL, "e": END}}, end_value=9), NOW_AND_THEN, 2),
+    Case("the initial value stays", since({"params": {"q": INITIAL, "l": LAST}}), NOW_AND_THEN, 2),
+    Case("in the path", since({"path": f"items/since/{START}/all"}), NOW_AND_THEN, 2),
     Case("in the body, as a number where it stands alone",
-         {**SINGLE, "method": "POST", "incremental": INCREMENTAL,
-          "json": {"a": "{incremental.start_value}", "b": ["x{incremental.start_value}"],
-          "c": {"d": "{incremental.start_value}"}}},
-         NOW_AND_THEN, 2),
-    Case("beside start_param",
-         {**SINGLE, "params": {"q": "{incremental.start_value}"},
-         "incremental": {**INCREMENTAL, "start_param": "from"}},
-         NOW_AND_THEN, 2),
-    Case("less the lag", {**SINGLE, "params": {"q": "{incremental.start_value}", "l": "{incremental.last_value}"},
-                          "incremental": {**INCREMENTAL, "initial_value": 1, "lag": 2}}, NOW_AND_THEN, 2),
-    Case("twice in one text", {**SINGLE, "params": {"q": "{incremental.start_value}..{incremental.end_value}"},
-                               "incremental": {**INCREMENTAL, "end_value": 9}}, NOW_AND_THEN, 2),
-    Case("on every page",
-         {**BY_PAGE, "params": {"q": "{incremental.start_value}"},
-         "incremental": {"cursor_path": "id", "initial_value": 0}},
-         (PAGES, PAGES), 5),
+         since({"method": "POST", "json": {"a": START, "b": [f"x{START}"], "c": {"d": START}}}), NOW_AND_THEN, 2),
+    Case("beside start_param", since({"params": {"q": START}}, start_param="from"), NOW_AND_THEN, 2),
+    Case("less the lag", since({"params": {"q": START, "l": LAST}}, initial_value=1, lag=2), NOW_AND_THEN, 2),
+    Case("twice in one text", since({"params": {"q": f"{START}..{END}"}}, end_value=9), NOW_AND_THEN, 2),
+    Case("on every page", since({**BY_PAGE, "params": {"q": START}}, cursor_path="id", initial_value=0), (PAGES, PAGES), 5),
     Case("the newest of a page is not the start of the next",
-         {**BY_PAGE, "incremental": {"cursor_path": "id", "initial_value": 0},
-                                                               "params": {"q": "{incremental.last_value}"}}, PAGES, 5),
-    Case("beside doubled braces",
-         {**SINGLE, "params": {"q": '{{"at": {incremental.start_value}}}'}, "incremental": INCREMENTAL},
-         NOW_AND_THEN, 2),
-    Case("in a name", {**SINGLE, "params": {"at[{incremental.start_value}]": "x"}, "incremental": INCREMENTAL},
-         NOW_AND_THEN, 2),
+         since({**BY_PAGE, "params": {"q": LAST}}, cursor_path="id", initial_value=0), PAGES, 5),
+    Case("beside doubled braces", since({"params": {"q": f'{{{{"at": {START}}}}}'}}), NOW_AND_THEN, 2),
+    Case("in a name", since({"params": {f"at[{START}]": "x"}}), NOW_AND_THEN, 2),
     Case("null in the body, where there is no value yet",
-         {**SINGLE, "method": "POST", "json": {"a": "{incremental.start_value}"}, "incremental": {"cursor_path": "at"}},
-         NOW_AND_THEN, 2),
-    Case("at the end of the path: one record", {"path": "items/{incremental.start_value}", "incremental": INCREMENTAL},
+         since({"method": "POST", "json": {"a": START}}, initial_value=None), NOW_AND_THEN, 2),
+    Case("at the end of the path: one record", {key: value for key, value in since({"path": f"items/{START}"}).items() if key != "paginator"},
          always({"id": 1, "at": 7, "tags": [1, 2], "next": "/x"}), 1),
-    Case("at the end of the path, with a paginator",
-         {**BY_PAGE, "path": "items/{incremental.start_value}", "incremental": INCREMENTAL},
+    Case("at the end of the path, with a paginator", since({**BY_PAGE, "path": f"items/{START}"}),
          always({"id": 1, "at": 7, "tags": [1, 2], "pages": 1}), 1),
-    Case("at the end of the path, with a selector",
-         {"path": "items/{incremental.start_value}", "data_selector": "items", "incremental": INCREMENTAL},
+    Case("at the end of the path, with a selector", since({"path": f"items/{START}", "data_selector": "items"}),
          always({"items": [{"id": 1, "at": 7}, {"id": 1, "at": 8}], "next": "/x"}), 2),
     Case("a single brace", {**SINGLE, "params": {"q": "{"}}, ONE, 0),
     Case("a name that there is not", {**SINGLE, "params": {"q": "{nothing}"}}, ONE, 0),
-    Case("none without incremental", {**SINGLE, "params": {"q": "{incremental.start_value}"}}, ONE, 0),
+    Case("none without incremental", {**SINGLE, "params": {"q": START}}, ONE, 0),
 ]  # fmt: skip
 
 BUSY = Answer({"error": "slow down"}, 429, {"Retry-After": "1"})
@@ -161,27 +144,26 @@ READ = [
     Case("NaN", SINGLE, always(b"[NaN]"), 0),
 ]  # fmt: skip
 
-IGNORE_404 = {"response_actions": [{"status_code": 404, "action": "ignore"}]}
+
+def ignoring(**condition: Any) -> dict[str, Any]:
+    """Pages, of which responses that fulfil the condition are ignored."""
+    return {**BY_PAGE, "response_actions": [{**condition, "action": "ignore"}]}
+
+
+EITHER = [{"status_code": 410, "action": "ignore"}, {"status_code": 404, "action": "ignore"}]
 ACTIONS = [
-    Case("ignored by status", {**BY_PAGE, **IGNORE_404}, always({"items": rows(1, 2)}, 404), 0),
-    Case("ignored by status in the middle: the end", {**BY_PAGE, **IGNORE_404}, but(PAGES, {2: Answer(None, 404)}), 2),
-    Case("another status", {**BY_PAGE, **IGNORE_404}, but(PAGES, {2: Answer(None, 403)}), 2),
-    Case("ignored by content", {**BY_PAGE, "response_actions": [{"content": "no more", "action": "ignore"}]},
-         but(PAGES, {3: Answer({"message": "no more items"})}), 4),
-    Case("ignored by content, though it has records",
-         {**BY_PAGE, "response_actions": [{"content": '"id": 4', "action": "ignore"}]}, PAGES, 2),
-    Case("by status and content: both must fit",
-         {**BY_PAGE, "response_actions": [{"status_code": 404, "content": "over", "action": "ignore"}]},
+    Case("by status", ignoring(status_code=404), always({"items": rows(1, 2)}, 404), 0),
+    Case("by status in the middle: the end", ignoring(status_code=404), but(PAGES, {2: Answer(None, 404)}), 2),
+    Case("another status", ignoring(status_code=404), but(PAGES, {2: Answer(None, 403)}), 2),
+    Case("by content", ignoring(content="no more"), but(PAGES, {3: Answer({"message": "no more items"})}), 4),
+    Case("by content, though it has records", ignoring(content='"id": 4'), PAGES, 2),
+    Case("by status and content: one fits", ignoring(status_code=404, content="over"),
          but(PAGES, {2: Answer({"message": "away"}, 404)}), 2),
-    Case("by status and content: both fit",
-         {**BY_PAGE, "response_actions": [{"status_code": 404, "content": "over", "action": "ignore"}]},
+    Case("by status and content: both fit", ignoring(status_code=404, content="over"),
          but(PAGES, {2: Answer({"message": "over"}, 404)}), 2),
-    Case("the first that fits",
-         {**BY_PAGE, "response_actions": [{"status_code": 410, "action": "ignore"},
-         {"status_code": 404, "action": "ignore"}]},
-         but(PAGES, {3: Answer(None, 404)}), 4),
-    Case("and the run after it begins anew", {**BY_PAGE, **IGNORE_404}, (but(PAGES, {2: Answer(None, 404)}), PAGES), 7),
-    Case("a 200 can be ignored", {**SINGLE, "response_actions": [{"status_code": 200, "action": "ignore"}]}, ONE, 0),
+    Case("the first that fits", {**BY_PAGE, "response_actions": EITHER}, but(PAGES, {3: Answer(None, 404)}), 4),
+    Case("and the run after it begins anew", ignoring(status_code=404), (but(PAGES, {2: Answer(None, 404)}), PAGES), 7),
+    Case("a 200 can be ignored", ignoring(status_code=200), ONE, 0),
 ]  # fmt: skip
 
 

@@ -49,12 +49,6 @@ def whole_number(value: Any, what: str) -> int:
     return value
 
 
-def number(value: Any, what: str) -> float:
-    if not isinstance(value, (int, float)) or isinstance(value, bool):
-        raise ConfigError(f"{what}: {value!r} is not a number")
-    return float(value)
-
-
 def flag(value: Any, what: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{what}: {value!r} is neither true nor false")

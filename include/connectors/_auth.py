@@ -114,6 +114,11 @@ class Proof:
         return bare
 
 
+def _spellings(secret: str) -> set[str]:
+    """As it is, in JSON, in a path and in a query."""
+    return {secret, json.dumps(secret)[1:-1], quote(secret), quote(secret, safe=""), quote_plus(secret)}
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     text: str

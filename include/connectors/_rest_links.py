@@ -11,7 +11,7 @@ _REL = re.compile(r""";\s*rel\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s;,"']+))""", re.
 
 
 def links(headers: Mapping[str, str]) -> dict[str, str]:
-    """The target of each relation that the headers name; the first one where a relation has several."""
+    """The target of each relation that the headers name; the last one where a relation has several."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         if name.lower() != "link":
@@ -19,5 +19,5 @@ def links(headers: Mapping[str, str]) -> dict[str, str]:
         for target, parameters in _LINK.findall(value):
             rel = _REL.search(parameters)
             for relation in (rel[1] or rel[2] or rel[3] or "").split() if rel else ():
-                found.setdefault(relation, target.strip())
+                found[relation] = target.strip()
     return found

@@ -47,19 +47,19 @@ def read(config: Config, cursor: JsonValue) -> tuple[Place, bool]:
     """
     if not isinstance(cursor, dict):
         return begin(config, None), False
-    since = _value(config, cursor.get("last"))
+    start = begin(config, _value(config, cursor.get("last")))
     paging = cursor.get("paging")
     if not isinstance(paging, dict) or paging.get("of") != _digest(config) or paging.get("next") is None:
-        return begin(config, since), False
-    start = begin(config, since)
-    try:
-        paginator = start.paginator or _KNOWN.validate_python(paging.get("paginator"))
-    except ValidationError:
         return start, False
-    selector = start.data_selector or str(paging.get("data_selector") or "$")
-    return replace(
-        start, last=_value(config, paging.get("last")), next=paging["next"], paginator=paginator, data_selector=selector
-    ), True
+    found = replace(start, last=_value(config, paging.get("last")), next=paging["next"])
+    if start.data_selector is None:
+        found = replace(found, data_selector=str(paging.get("data_selector") or "$"))
+    if start.paginator is None:
+        try:
+            found = replace(found, paginator=_KNOWN.validate_python(paging.get("paginator")))
+        except ValidationError:
+            return start, False
+    return found, True
 
 
 def paging(config: Config, place: Place) -> JsonValue:
