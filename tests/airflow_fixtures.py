@@ -21,7 +21,6 @@ from include.local.postgres import Postgres
 from include.store.db import DictConnection, connect
 from include.store.migrate import adopt_airflow
 
-
 _AIRFLOWS_TABLES = (
     *("asset_event", "asset_dag_run_queue", "asset_active", "dag_schedule_asset_reference"),
     *(

@@ -54,7 +54,7 @@ class Run:
     `cursors` are those of the pages, where our connector ran.
     """
 
-    records: list[JsonValue] = field(default_factory=list)
+    records: list[Any] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     cursors: list[JsonValue] = field(default_factory=list)
@@ -112,7 +112,11 @@ class Peers:
     async def dlt(self, case: Case) -> list[Run]:
         """What dlt gives, run by run, each with the state that the one before it left."""
         config, state = self._config(case), dict[str, Any]()
-        return [await self._read(api, partial(asyncio.to_thread, _read_with_dlt, config, state)) for api in case.runs]
+
+        async def read(run: Run) -> None:
+            await asyncio.to_thread(_read_with_dlt, config, state, run)
+
+        return [await self._read(api, read) for api in case.runs]
 
     async def ours(self, case: Case, connection: Connection | None = None) -> list[Run]:
         """What our connector gives, run by run, each from the cursor that the one before it left."""
@@ -180,7 +184,7 @@ class _Pull:
                     raise
 
     async def _go(self, run: Run, stop: int | None) -> None:
-        kind = source("rest")
+        kind: Any = source("rest")
         pull = kind.pull(self._begin(config=kind.parse(self._config), cursor=self._cursor))
         async with aclosing(pull) as pulled:
             async for page in pulled:
@@ -200,7 +204,7 @@ class _WholeReplies(HTTPAdapter):
         return response
 
 
-def _read_with_dlt(config: dict[str, Any], state: dict[str, Any], run: Run) -> None:
+def _read_with_dlt(config: dict[str, Any], state: Any, run: Run) -> None:
     """Read with `rest_api_resources`, to which the same configuration is given in its own wrapping."""
     from dlt.common.configuration.container import Container
     from dlt.common.pipeline import StateInjectableContext
@@ -216,7 +220,7 @@ def _read_with_dlt(config: dict[str, Any], state: dict[str, Any], run: Run) -> N
     auth = endpoint.get("auth")
     if isinstance(auth, dict) and auth["type"].startswith("oauth2"):
         auth["session"] = session  # for the token; dlt's own is never closed
-    wrapped = {
+    wrapped: Any = {
         "client": {**client, "session": session},
         "resources": [{"name": "records", "endpoint": endpoint, **resource}],
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -17,7 +17,7 @@ class Asked:
     number: int
     path: str
     params: dict[str, str]
-    body: JsonValue
+    body: Any
     origin: str
 
 
@@ -25,19 +25,21 @@ class Asked:
 class Answer:
     """What comes back: `body` as JSON, or bytes as they are."""
 
-    body: JsonValue | bytes = None
+    body: Any = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Api = Callable[[Asked], Answer]
+Pages = Sequence[JsonValue]
 
 
-class Spot(NamedTuple):
+@dataclass(frozen=True)
+class Spot:
     """A place in the pages of an API; past the last there are no rows."""
 
     index: int
-    pages: Sequence[JsonValue]
+    pages: Pages
     origin: str
 
     @property
@@ -49,12 +51,8 @@ class Spot(NamedTuple):
         return self.index + 1 if self.index + 1 < len(self.pages) else None
 
 
-def rows(first: int, last: int, **more: JsonValue) -> list[JsonValue]:
+def rows(first: int, last: int, **more: JsonValue) -> list[Any]:
     return [{"id": number, **more} for number in range(first, last + 1)]
-
-
-FIVE: tuple[JsonValue, ...] = (rows(1, 2), rows(3, 4), rows(5, 5))
-FOUR: tuple[JsonValue, ...] = (rows(1, 2), rows(3, 4))
 
 
 def here(spot: Spot) -> JsonValue:
@@ -70,6 +68,12 @@ def after(text: str, end: JsonValue = None) -> Callable[[Spot], JsonValue]:
 def more(spot: Spot) -> JsonValue:
     """In a template: whether there is another page."""
     return spot.next is not None
+
+
+FIVE = (rows(1, 2), rows(3, 4), rows(5, 5))
+FOUR = (rows(1, 2), rows(3, 4))
+HOLE: Pages = (rows(1, 2), [], rows(3, 4))
+ITEMS = {"items": here}
 
 
 def numbered(name: str, base: int = 0, step: int = 1) -> Callable[[Asked], int]:
@@ -89,7 +93,7 @@ def _given(asked: Asked, name: str) -> Any:
 
 
 def paged(
-    pages: Sequence[JsonValue],
+    pages: Pages,
     place: Callable[[Asked], int],
     body: Any = here,
     headers: Mapping[str, Any] | None = None,
@@ -110,7 +114,7 @@ def _filled(template: Any, spot: Spot) -> Any:
     return {name: _filled(value, spot) for name, value in template.items()} if isinstance(template, dict) else template
 
 
-def always(body: JsonValue | bytes, status: int = 200, **headers: str) -> Api:
+def always(body: Any, status: int = 200, **headers: str) -> Api:
     return lambda _asked: Answer(body, status, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
@@ -128,7 +132,7 @@ class Case:
     """
 
     name: str
-    config: dict[str, Any]
+    config: Mapping[str, Any]
     api: Api | tuple[Api, ...]
     gives: int
 

@@ -84,6 +84,18 @@ async def test_a_page_that_is_too_large(egress: Egress) -> None:
     assert "the page is larger than 8 MiB; ask for smaller pages" in str(error)
 
 
+async def test_a_page_in_an_older_encoding(egress: Egress) -> None:
+    """JSON is UTF-8; where the reply names another encoding, it is that, if it is one that pages come in."""
+    body = '["\xe9"]'.encode("latin-1")
+    for charset in ("ISO-8859-1", "windows-1252"):
+        answer = web.Response(body=body, headers={"Content-Type": f"application/json; charset={charset}"})
+        async with serving(sequence(answer)) as server:
+            assert payloads(await Puller(egress, server).pull()) == ["\xe9"]
+    for charset in ("utf-8", "punycode", "iso-8859-99"):
+        answer = web.Response(body=body, headers={"Content-Type": f"application/json; charset={charset}"})
+        assert "the reply is not valid JSON" in str(await failure(egress, answer))
+
+
 async def test_a_reply_without_content(egress: Egress) -> None:
     """204 is an empty page."""
     async with serving(sequence(web.Response(status=204))) as server:

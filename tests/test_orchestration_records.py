@@ -124,7 +124,7 @@ def test_a_failing_connector_has_a_run_for_each_probe(ours: DictConnection) -> N
 
 
 def test_shifts_follow_each_other_whatever_the_interval() -> None:
-    """A continuous row has a run per shift in which it is due: one an hour, or one per occurrence if those are rarer."""
+    """A continuous row has a run per shift in which it is due: one an hour, or one per occurrence if that is rarer."""
     created = datetime(2100, 1, 1, tzinfo=UTC)
     for every, runs_a_day in ((timedelta(seconds=30), 24), (timedelta(minutes=10), 24), (timedelta(hours=6), 4)):
         schedule = Schedule(anchor=created, salt=5, every=every)

@@ -1,9 +1,10 @@
-"""`auth`: our `rest` connector proves who it is as dlt 1.31 does, but to nobody else, and with a connection's secrets."""
+"""`auth`: our `rest` connector proves who it is as dlt 1.31 does, to nobody else, and with a connection's secrets."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from aiohttp import web
@@ -21,16 +22,16 @@ pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
 
 LINKS = {"path": "items", "paginator": "json_link"}
 PAGES = paged(FIVE, numbered("n"), {"items": here, "next": after("/api/items?n={}")})
-CONNECTION = Connection("them", login="me@example.com", password="pa55 w\u00f6rd:&=")
-PASSWORD, LOGIN = CONNECTION.password, CONNECTION.login
-ASCII = Connection("them", login="me", password="k3y-w1th=&+")
+LOGIN, PASSWORD, KEY = "me@example.com", "pa55 w\u00f6rd:&=", "k3y-w1th=&+"
+CONNECTION = Connection("them", login=LOGIN, password=PASSWORD)
+ASCII = Connection("them", login="me", password=KEY)
 
 # What dlt is given, with the secret, and what we are given, without it.
 PROOFS: dict[str, tuple[dict[str, Any], dict[str, Any], Connection]] = {
-    "a bearer token": ({"type": "bearer", "token": ASCII.password}, {"type": "bearer"}, ASCII),
-    "a key in the header": ({"type": "api_key", "api_key": ASCII.password}, {"type": "api_key"}, ASCII),
+    "a bearer token": ({"type": "bearer", "token": KEY}, {"type": "bearer"}, ASCII),
+    "a key in the header": ({"type": "api_key", "api_key": KEY}, {"type": "api_key"}, ASCII),
     "a key in another header": (
-        {"type": "api_key", "api_key": ASCII.password, "name": "X-Key", "location": "header"},
+        {"type": "api_key", "api_key": KEY, "name": "X-Key", "location": "header"},
         {"type": "api_key", "name": "X-Key", "location": "header"}, ASCII),
     "a key in the query": (
         {"type": "api_key", "api_key": PASSWORD, "name": "key", "location": "query"},
@@ -98,7 +99,7 @@ async def test_a_link_to_another_host(peers: Peers) -> None:
         expected, found = await both(peers, *PROOFS["a bearer token"], api)
         theirs, ours = (request.headers.get("authorization") for request in elsewhere.received)
     assert found.records == expected.records == rows(1, 4)
-    assert theirs == f"Bearer {ASCII.password}"
+    assert theirs == f"Bearer {KEY}"
     assert ours is None
 
 
@@ -117,14 +118,14 @@ async def test_a_link_that_repeats_the_key(peers: Peers) -> None:
     api = paged(
         FIVE,
         numbered("n"),
-        {"items": here, "next": after("/api/items?n={}&key=" + ASCII.password.replace("&", "%26").replace("+", "%2B"))},
+        {"items": here, "next": after(f"/api/items?n={{}}&key={quote(KEY)}")},
     )
     theirs, ours, _ = PROOFS["a key in the query"]
-    expected, found = await both(peers, {**theirs, "api_key": ASCII.password}, ours, ASCII, api)
+    expected, found = await both(peers, {**theirs, "api_key": KEY}, ours, ASCII, api)
     assert found.records == expected.records == rows(1, 5)
     assert [name for name, _ in expected.seen[1].params] == ["key", "key", "n"]
     assert [name for name, _ in found.seen[1].params] == ["key", "n"]
-    assert ASCII.password not in json.dumps(found.cursors)
+    assert KEY not in json.dumps(found.cursors)
 
 
 async def test_a_token_that_is_refused(peers: Peers) -> None:

@@ -8,7 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from include.errors import ConfigError, PermanentError
-from tests.paged_api import FIVE, Answer, Api, Case, after, always, but, here, numbered, paged, rows, token
+from tests.paged_api import FIVE, ITEMS, Answer, Api, Case, after, always, but, here, numbered, paged, rows, token
 
 if TYPE_CHECKING:
     from tests.dlt_peer import Peers, Run
@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.dlt_peer"]
 pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
 
-ITEMS = {"items": here}
 SINGLE = {"path": "items", "paginator": "single_page"}
 LINKS = {"path": "items", "paginator": "json_link"}
 CURSOR = {"path": "items", "paginator": {"type": "cursor", "cursor_path": "next"}}
 BY_PAGE = {"path": "items", "paginator": {"type": "page_number", "total_path": "pages"}}
 ONE = always(rows(1, 2))
-ALL: list[JsonValue] = rows(1, 5)
+ALL = rows(1, 5)
 
 
 async def both(peers: Peers, config: dict[str, Any], api: Api) -> tuple[Run, Run]:
@@ -95,7 +94,7 @@ async def test_links_that_dlt_does_not_see(peers: Peers, link: str) -> None:
 
 @pytest.mark.parametrize("name", ["my items", "$items", "größe", "where", "my.items", ""])
 async def test_names_that_are_no_jsonpath(peers: Peers, name: str) -> None:
-    """dlt finds the records and then reads their name as a JSONPath, which fails or finds nothing; we take it as a name."""
+    """dlt finds the records, then reads their name as a JSONPath, in vain; to us what was found is a name."""
     theirs, ours = await both(peers, {"path": "items"}, always({name: rows(1, 2)}))
     assert theirs.records == []
     assert ours.records == rows(1, 2)
@@ -139,7 +138,7 @@ async def test_more_that_is_tried_again(peers: Peers, answer: Answer) -> None:
 
 
 async def test_a_place_that_is_lost(peers: Peers) -> None:
-    """dlt fails where a cursor is no longer known after a wait; we read from the beginning, for the store drops repeats.
+    """dlt fails where a cursor is no longer known after a wait; we begin anew, and the store drops repeats.
 
     A pull may go on hours after it was interrupted, so this happens to us, and a second try from there never helps.
     """

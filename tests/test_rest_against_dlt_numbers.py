@@ -6,16 +6,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.paged_api import FIVE, FOUR, Answer, Case, after, always, but, by_name, here, more, numbered, paged, rows
+from tests.paged_api import (
+    FIVE,
+    FOUR,
+    HOLE,
+    ITEMS,
+    Answer,
+    Case,
+    after,
+    always,
+    but,
+    by_name,
+    more,
+    numbered,
+    paged,
+    rows,
+)
 
 if TYPE_CHECKING:
     from tests.dlt_peer import Peers
 
 pytest_plugins = ["tests.dlt_peer"]
 pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
-
-ITEMS = {"items": here}
-HOLE = (rows(1, 2), [], rows(3, 4))
 
 
 def pages(**fields: Any) -> dict[str, Any]:
@@ -58,8 +70,8 @@ PAGE_NUMBERS = [
          paged(FIVE, numbered("p", 1), {**ITEMS, "total": 3}), 3),
     Case("page 0 of a base of 1", pages(page=0, base_page=1),
          paged(([], *FIVE), numbered("page"), {**ITEMS, "total": 3}), 0),
-    Case("at most a page number, base 0", pages(total_path=None, maximum_page=2), paged(FIVE, numbered("page"), ITEMS),
-         4),
+    Case("at most a page number, base 0", pages(total_path=None, maximum_page=2),
+         paged(FIVE, numbered("page"), ITEMS), 4),
     Case("at most a page number, base 1", pages(base_page=1, total_path=None, maximum_page=2),
          paged(FIVE, numbered("page", 1), ITEMS), 2),
     Case("at most a page number, and a total", pages(base_page=1, maximum_page=3),
@@ -116,8 +128,8 @@ OFFSETS = [
     Case("an empty last page", offset(), paged((*FOUR, []), numbered("offset", step=2), {**ITEMS, "total": 9}), 4),
     Case("other names, another start", offset(offset_param="skip", limit_param="take", offset=2),
          paged(FIVE, numbered("skip", step=2), {**ITEMS, "total": 5}), 3),
-    Case("at most an offset", offset(total_path=None, maximum_offset=4), paged(FIVE, numbered("offset", step=2), ITEMS),
-         4),
+    Case("at most an offset", offset(total_path=None, maximum_offset=4),
+         paged(FIVE, numbered("offset", step=2), ITEMS), 4),
     Case("at most an odd offset", offset(total_path=None, maximum_offset=3),
          paged(FIVE, numbered("offset", step=2), ITEMS), 4),
     Case("has more", offset(total_path=None, has_more_path="paging.more"),
@@ -137,8 +149,8 @@ OFFSETS = [
     Case("the offset in the query, the limit in the body",
          {**offset(limit_body_path="page.size"), "method": "POST", "json": {"page": {"sort": "id"}}},
          paged(FIVE, numbered("offset", step=2), {**ITEMS, "total": 5}), 5),
-    Case("a limit of one", offset(limit=1), paged((rows(1, 1), rows(2, 2)), numbered("offset"), {**ITEMS, "total": 2}),
-         2),
+    Case("a limit of one", offset(limit=1),
+         paged((rows(1, 1), rows(2, 2)), numbered("offset"), {**ITEMS, "total": 2}), 2),
 ]  # fmt: skip
 
 

@@ -20,7 +20,7 @@ def pages(*rows: JsonValue) -> Api:
     return paged(rows, numbered("page"), {"items": here, "pages": len(rows)})
 
 
-def at(*values: JsonValue) -> list[JsonValue]:
+def at(*values: JsonValue) -> list[Any]:
     return [{"id": number, "at": value} for number, value in enumerate(values)]
 
 
@@ -35,7 +35,7 @@ async def both(peers: Peers, *runs: Api, **incremental: JsonValue) -> tuple[list
     return await peers.dlt(case), await peers.ours(case)
 
 
-WITHOUT: dict[str, list[JsonValue]] = {
+WITHOUT: dict[str, list[Any]] = {
     "missing": [{"id": 1}, {"id": 2, "at": 3}],
     "null": [{"id": 1, "at": None}, {"id": 2, "at": 3}],
     "missing in all": [{"id": 1}, {"id": 2}],

@@ -1,4 +1,4 @@
-"""URLs, parameters, bodies and placeholders, and what comes back instead of a page, as dlt 1.31 makes and takes them."""
+"""URLs, parameters, bodies, placeholders, and what comes back instead of a page: as dlt 1.31 makes and takes them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.paged_api import FIVE, Answer, Api, Case, after, always, but, by_name, here, numbered, paged, rows, token
+from tests.paged_api import (
+    FIVE,
+    ITEMS,
+    Answer,
+    Api,
+    Case,
+    after,
+    always,
+    but,
+    by_name,
+    here,
+    numbered,
+    paged,
+    rows,
+    token,
+)
 
 if TYPE_CHECKING:
     from tests.dlt_peer import Peers
@@ -14,7 +29,6 @@ if TYPE_CHECKING:
 pytest_plugins = ["tests.dlt_peer"]
 pytestmark = pytest.mark.filterwarnings("ignore:::dlt")
 
-ITEMS = {"items": here}
 ONE = always(rows(1, 2))
 SINGLE = {"path": "items", "paginator": "single_page"}
 BY_PAGE = {"path": "items", "paginator": {"type": "page_number", "total_path": "pages"}}
@@ -56,18 +70,20 @@ BODIES = [
     Case("doubled braces", {**SINGLE, "method": "POST", "json": {"q": "{{ me {{ id }} }}"}}, ONE, 2),
 ]  # fmt: skip
 
+FROM_5 = {"cursor_path": "at", "initial_value": 5}
 START, LAST = "{incremental.start_value}", "{incremental.last_value}"
 INITIAL, END = "{incremental.initial_value}", "{incremental.end_value}"
 
 
 def since(request: dict[str, Any], **more: Any) -> dict[str, Any]:
     """An endpoint with placeholders in its request, which begins with 5."""
-    return {**SINGLE, **request, "incremental": {"cursor_path": "at", "initial_value": 5, **more}}
+    return {**SINGLE, **request, "incremental": {**FROM_5, **more}}
 
 
 PLACEHOLDERS = [
     Case("in params", since({"params": {"q": f"at>={START}", "s": START}}), NOW_AND_THEN, 2),
-    Case("each of them", since({"params": {"s": START, "l": LAST, "i": INITIAL, "e": END}}, end_value=9), NOW_AND_THEN, 2),
+    Case("each of them", since({"params": {"s": START, "l": LAST, "i": INITIAL, "e": END}}, end_value=9),
+         NOW_AND_THEN, 2),
     Case("the initial value stays", since({"params": {"q": INITIAL, "l": LAST}}), NOW_AND_THEN, 2),
     Case("in the path", since({"path": f"items/since/{START}/all"}), NOW_AND_THEN, 2),
     Case("in the body, as a number where it stands alone",
@@ -75,24 +91,27 @@ PLACEHOLDERS = [
     Case("beside start_param", since({"params": {"q": START}}, start_param="from"), NOW_AND_THEN, 2),
     Case("less the lag", since({"params": {"q": START, "l": LAST}}, initial_value=1, lag=2), NOW_AND_THEN, 2),
     Case("twice in one text", since({"params": {"q": f"{START}..{END}"}}, end_value=9), NOW_AND_THEN, 2),
-    Case("on every page", since({**BY_PAGE, "params": {"q": START}}, cursor_path="id", initial_value=0), (PAGES, PAGES), 5),
+    Case("on every page", since({**BY_PAGE, "params": {"q": START}}, cursor_path="id", initial_value=0),
+         (PAGES, PAGES), 5),
     Case("the newest of a page is not the start of the next",
          since({**BY_PAGE, "params": {"q": LAST}}, cursor_path="id", initial_value=0), PAGES, 5),
     Case("beside doubled braces", since({"params": {"q": f'{{{{"at": {START}}}}}'}}), NOW_AND_THEN, 2),
     Case("in a name", since({"params": {f"at[{START}]": "x"}}), NOW_AND_THEN, 2),
     Case("null in the body, where there is no value yet",
          since({"method": "POST", "json": {"a": START}}, initial_value=None), NOW_AND_THEN, 2),
-    Case("at the end of the path: one record", {key: value for key, value in since({"path": f"items/{START}"}).items() if key != "paginator"},
+    Case("at the end of the path: one record", {"path": f"items/{START}", "incremental": FROM_5},
          always({"id": 1, "at": 7, "tags": [1, 2], "next": "/x"}), 1),
     Case("at the end of the path, with a paginator", since({**BY_PAGE, "path": f"items/{START}"}),
          always({"id": 1, "at": 7, "tags": [1, 2], "pages": 1}), 1),
-    Case("at the end of the path, with a selector", since({"path": f"items/{START}", "data_selector": "items"}),
+    Case("at the end of the path, with a selector",
+         {"path": f"items/{START}", "data_selector": "items", "incremental": FROM_5},
          always({"items": [{"id": 1, "at": 7}, {"id": 1, "at": 8}], "next": "/x"}), 2),
     Case("a single brace", {**SINGLE, "params": {"q": "{"}}, ONE, 0),
     Case("a name that there is not", {**SINGLE, "params": {"q": "{nothing}"}}, ONE, 0),
     Case("none without incremental", {**SINGLE, "params": {"q": START}}, ONE, 0),
 ]  # fmt: skip
 
+SPENT = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}
 BUSY = Answer({"error": "slow down"}, 429, {"Retry-After": "1"})
 TRIED_AGAIN = [
     Case("429 on the first page", BY_PAGE, but(PAGES, {1: BUSY}), 5),
@@ -115,8 +134,7 @@ TRIED_AGAIN = [
     Case("503 in the middle", BY_PAGE, but(PAGES, {2: Answer(b"<html>", 503)}), 5),
     Case("500 in the middle", BY_PAGE, but(PAGES, {2: Answer(None, 500)}), 5),
     Case("the limit is spent after each page", BY_PAGE,
-         paged(FIVE, numbered("page"), {**ITEMS, "pages": 3}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1"}),
-         5),
+         paged(FIVE, numbered("page"), {**ITEMS, "pages": 3}, SPENT), 5),
     Case("500 for ever", BY_PAGE, always(None, 500), 0),
     Case("429 for ever", BY_PAGE, always(None, 429), 0),
 ]  # fmt: skip

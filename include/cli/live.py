@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
 
 from include.errors import RetryableError
 from include.store.db import DictConnection, connect, queries
 
+Rows = list[dict[str, object]]
+
 _SECONDS = 1.0
+_WORKFLOWS = 4
 _COLOURS = {"success": "green", "failed": "red", "retrying": "yellow", "running": "cyan"}
 
 
@@ -22,21 +25,26 @@ def show_executions(database_url: str, is_up: Callable[[], bool]) -> None:
     with Live(_table([]), console=console, auto_refresh=False) as live:
         while is_up():
             # A table that is longer than the screen would scroll.
-            live.update(_table(_recent(database_url, rows=max(3, min(20, console.height - 8)))), refresh=True)
+            rows = max(3, min(20, console.height - 8 - _WORKFLOWS))
+            executions, workflows = _recent(database_url, rows)
+            table = _table(executions)
+            live.update(Group(table, "", _workflow_table(workflows)) if workflows else table, refresh=True)
             time.sleep(_SECONDS)
 
 
-def _recent(database_url: str, rows: int) -> list[dict[str, object]]:
+def _recent(database_url: str, rows: int) -> tuple[Rows, Rows]:
     # A connection a turn: a server that restarts in between is nothing to speak of.
     try:
         db: DictConnection
         with connect(database_url, via="cli") as db:
-            return db.execute(queries("jobs")["recent_executions"].encode(), {"rows": rows}).fetchall()
+            executions = db.execute(queries("jobs")["recent_executions"].encode(), {"rows": rows}).fetchall()
+            workflows = db.execute(queries("workflows")["busiest"].encode(), {"rows": _WORKFLOWS}).fetchall()
+            return executions, workflows
     except RetryableError:
-        return []
+        return [], []
 
 
-def _table(executions: list[dict[str, object]]) -> Table:
+def _table(executions: Rows) -> Table:
     table = Table(box=None, expand=True, title="Executions, newest first (Ctrl-C ends Millrace)", title_justify="left")
     table.add_column("due (UTC)", no_wrap=True)
     table.add_column("job", ratio=2, no_wrap=True, overflow="ellipsis")
@@ -55,4 +63,17 @@ def _table(executions: list[dict[str, object]]) -> Table:
             f"{late:.2f} s" if isinstance(late, float) else "",
             str(row["said"]).partition("\n")[0],
         )
+    return table
+
+
+def _workflow_table(workflows: Rows) -> Table:
+    table = Table(box=None, expand=True, title="Workflows", title_justify="left")
+    for header in ("owner", "workflow", "connector"):
+        table.add_column(header, ratio=1, no_wrap=True, overflow="ellipsis")
+    for header in ("watermark", "of", "lag", "dead letters"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for row in workflows:
+        names = (str(row["owner"]), str(row["name"]), str(row["connector"]))
+        dead = str(row["dead_letters"] or "")
+        table.add_row(*names, str(row["position"]), str(row["head"]), f"{row['lag_seconds']:.0f} s", dead)
     return table

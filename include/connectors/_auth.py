@@ -91,14 +91,8 @@ class Proof:
         """The text without a secret in it, however it is spelt."""
         for secret in self.secrets:
             if len(secret) >= _SHORTEST_SECRET:
-                for spelt in {
-                    secret,
-                    json.dumps(secret)[1:-1],
-                    quote(secret),
-                    quote(secret, safe=""),
-                    quote_plus(secret),
-                }:
-                    text = text.replace(spelt, "***")
+                for spelling in _spellings(secret):
+                    text = text.replace(spelling, "***")
         return text
 
     def taken_from(self, url: URL) -> URL:

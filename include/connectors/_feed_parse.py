@@ -48,7 +48,7 @@ def parse(body: bytes, content_type: str, url: str) -> dict[str, Any]:
     entries = [dict(entry) for entry in found.entries]
     flaw = str(found.get("bozo_exception") or "not well-formed") if found.bozo else None
     return {
-        "format": found.version or ("unknown" if entries else ""),
+        "format": found.get("version") or ("unknown" if entries else ""),
         "flaw": flaw,
         "records": [{"key": _key(entry), "payload": _payload(entry)} for entry in _oldest_first(entries)],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal, NoReturn
@@ -19,6 +20,10 @@ EXCERPT_CHARACTERS = 500
 
 # Statuses that are no server error and all the same say "not now" (RFC 9110 15.5.9, RFC 8470 5.2).
 _NOT_NOW = frozenset({408, 425})
+# Python knows codecs under many more names, some of which take for ever.
+_CHARSET = re.compile(
+    r"charset=\"?(iso-8859-\d+|windows-125\d|shift_jis|euc-(?:jp|kr)|gbk|gb18030|big5|koi8-[ru])\b", re.IGNORECASE
+)
 
 Verdict = Literal["page", "ignore", "reset"]
 
@@ -70,17 +75,22 @@ def judge(reply: Reply, line: str, actions: Sequence[ResponseAction], redact: Ca
 
 
 def parsed(reply: Reply, line: str) -> Any:
-    """The JSON of a page (RFC 8259: no NaN, no Infinity); None for 204, which has no body."""
+    """The JSON of a page (RFC 8259: no NaN, no Infinity); None for 204, which has no body.
+
+    It is UTF-8, unless the reply names one of the older encodings.
+    """
     if reply.truncated:
         raise PermanentError(
             f"{line}: the page is larger than {PAGE_CAP >> 20} MiB; ask for smaller pages", code=reply.status
         )
     if reply.status == 204:
         return None
+    content_type = reply.headers.get("Content-Type", "no content type")
+    charset = _CHARSET.search(content_type)
     try:
-        return json.loads(reply.body, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        kind = reply.headers.get("Content-Type", "no content type").partition(";")[0][:100]
+        return json.loads(reply.body.decode(charset[1]) if charset else reply.body, parse_constant=_refuse)
+    except (ValueError, LookupError, RecursionError):
+        kind = content_type.partition(";")[0][:100]
         raise PermanentError(f"{line}: the reply is not valid JSON ({kind})", code=reply.status) from None
 
 

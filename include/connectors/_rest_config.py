@@ -23,6 +23,17 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Keys = Annotated[
+    list[JsonPath],
+    Field(min_length=1, max_length=20),
+    BeforeValidator(_listed, json_schema_input_type=str | list[str]),
+]
+
+
 class Config(model.Config):
     # `json` is taken by pydantic, so the field has another name in Python; rows and the schema say `json`.
     model_config = ConfigDict(serialize_by_alias=True, hide_input_in_errors=True)
@@ -34,7 +45,7 @@ class Config(model.Config):
     headers: Headers = Field(default_factory=dict, description="Headers, but none that are secret.")
     json_body: dict[str, JsonValue] | None = Field(default=None, alias="json", description="A body to send as JSON.")
     data_selector: JsonPath | None = Field(default=None, description="Where in the reply the records are.")
-    primary_key: JsonPath | list[JsonPath] | None = Field(
+    primary_key: Keys | None = Field(
         default=None, description="What tells one record from another: a field or several. Without: its content."
     )
     paginator: Paginator = Field(default=Auto(type="auto"), description="How the source gives page after page.")
@@ -51,17 +62,10 @@ class Config(model.Config):
     def _consistent(self) -> Self:
         if self.auth is not None and self.conn_id is None:
             raise ValueError("write conn_id: the Airflow connection that holds what auth needs")
-        if self.primary_key == []:
-            raise ValueError("write at least one primary_key, or leave it out")
         for where, value in self._templates():
             self._check_placeholders(where, value)
         self._check_url()
         return self
-
-    @property
-    def keys(self) -> list[str]:
-        """The paths of the primary key."""
-        return [self.primary_key] if isinstance(self.primary_key, str) else self.primary_key or []
 
     @property
     def one_record(self) -> bool:

@@ -96,7 +96,7 @@ def _page(
     about: dict[str, JsonValue] = {"paginator": paginator.type, "request": client.shown(request)}
     if config.known_paginator is None:
         about["detected"] = {"paginator": described(paginator), "data_selector": selector}
-    return Page(_records(rows, [path(key) for key in config.keys]), cursor, about), place
+    return Page(_records(rows, [path(key) for key in config.primary_key or ()]), cursor, about), place
 
 
 def _rows(selector: Path, data: Any) -> Sequence[Any]:
@@ -114,12 +114,16 @@ def _records(rows: Sequence[Any], keys: Sequence[Path]) -> list[Record]:
         return [Record(None, row) for row in rows]
     columns = [key.column(rows) for key in keys]
     if len(columns) == 1:
-        pairs = zip(columns[0], rows, strict=True)
-        return [Record(key if type(key) is str or key is None else to_json(key), row) for key, row in pairs]
+        texts = [key if type(key) is str else str(key) if type(key) is int else _text(key) for key in columns[0]]
+        return [Record(key, row) for key, row in zip(texts, rows, strict=True)]
     return [
         Record(None if all(part is None for part in parts) else to_json(parts), row)
         for parts, row in zip(zip(*columns, strict=True), rows, strict=True)
     ]
+
+
+def _text(key: Any) -> str | None:
+    return None if key is None else to_json(key)
 
 
 def _keep_to_the_limit(line: str, reply: Reply) -> None:

@@ -1,6 +1,7 @@
-"""The demo's echo server: answers every request with what it was, and remembers the last ones.
+"""The demo's outside world: a server that answers every request with what it was, and remembers the last ones.
 
-`/requests` lists them, `/flaky` fails every third time with 503. Run as `python -m include.local.demo PORT`.
+`/requests` lists them, `/flaky` fails every third time with 503, `/news` has a new item every two seconds, for a
+connector to pull. Run as `python -m include.local.demo PORT`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from itertools import count
 
 from aiohttp import web
@@ -17,6 +18,11 @@ from include.local.ports import LOOPBACK
 
 _KEPT = 200
 _MAX_BYTES = 65_536
+
+_NEWS_EVERY = timedelta(seconds=2)
+_NEWS_KEPT = 10
+_TOPICS = ("weather", "sports", "science")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _Seen = dict[str, object]
 _SEEN: web.AppKey[deque[_Seen]] = web.AppKey("seen")
@@ -43,6 +49,20 @@ async def _flaky(request: web.Request) -> web.Response:
     return await _echo(request)
 
 
+async def _news(request: web.Request) -> web.Response:
+    """The items from number `since` on, the last ten at most; an item's number is its time."""
+    since = request.query.get("since", "0")
+    newest = (datetime.now(timezone.utc) - _EPOCH) // _NEWS_EVERY
+    first = max(int(since) if since.isdigit() else 0, newest - _NEWS_KEPT + 1)
+    return web.json_response({"items": [_item(number) for number in range(first, newest + 1)]})
+
+
+def _item(number: int) -> dict[str, object]:
+    topic = _TOPICS[number % len(_TOPICS)]
+    published_at = _EPOCH + number * _NEWS_EVERY
+    return {"id": number, "title": f"{topic} at {published_at:%X}", "topic": topic, "at": published_at.isoformat()}
+
+
 async def _requests(request: web.Request) -> web.Response:
     history = request.app[_SEEN]
     return web.json_response(list(history))
@@ -55,6 +75,7 @@ def echo_server() -> web.Application:
     app[_SEEN] = seen
     app[_FLAKY] = turns
     app.router.add_get("/requests", _requests)
+    app.router.add_get("/news", _news)
     app.router.add_route("*", "/flaky", _flaky)
     app.router.add_route("*", "/{path:.*}", _echo)
     return app

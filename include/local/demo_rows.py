@@ -1,4 +1,4 @@
-"""The demo's rows: a job of each kind, all calling the echo server."""
+"""The demo's rows: a job of each kind, a connector and two users' workflows, all calling the demo's server."""
 
 from __future__ import annotations
 

@@ -99,3 +99,11 @@ where workflow_id = %(id)s;
 update workflow_progress set stopped_at = null, error = null, updated_at = now()
 where workflow_id = any(%(ids)s::bigint[]) and stopped_at is not null
 returning workflow_id;
+
+-- name: busiest
+-- The workflows that have moved last, for people to watch.
+select name, owner, connector, position, head, lag_seconds, dead_letters
+from workflow_lag
+where is_active
+order by moved_at desc
+limit %(rows)s;
