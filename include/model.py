@@ -150,13 +150,6 @@ class Connection:
     password: str | None = field(default=None, repr=False)
     extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
-    def redacted(self, text: str) -> str:
-        """The text with every secret in it blotted out: the password, and every text in `extra`."""
-        secrets = [self.password, *(value for value in self.extra.values() if isinstance(value, str))]
-        for secret in sorted((s for s in secrets if s and len(s) > 3), key=len, reverse=True):
-            text = text.replace(secret, "***")
-        return text
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:

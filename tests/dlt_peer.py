@@ -239,6 +239,7 @@ def _dlt_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
         patch.setenv("RUNTIME__LOG_LEVEL", "CRITICAL")
         patch.setenv("PROVIDERS__ENABLE_AIRFLOW_SECRETS", "false")
+        patch.setenv("EXTRACT__FUTURES_POLL_INTERVAL", "0.0001")  # it sleeps once a run
         yield
 
 

@@ -45,7 +45,7 @@ SINCE = {"cursor_path": "at", "initial_value": "2026-01-01"}
         ({"data_selector": 'a[?(@.b =~ "(x+)+")]'}, "data_selector: .*without regular expressions"),
         ({"data_selector": "a.`sub(/(x+)+/, y)`"}, "data_selector: .*without regular expressions"),
         ({"paginator": "json_response"}, "paginator: .*does not match any of the expected tags"),
-        ({"paginator": {"limit": 3}}, "paginator: Unable to extract tag using discriminator 'type'"),
+        ({"paginator": {"limit": 3}}, "paginator: .*write a type, such as"),
         ({"paginator": "offset"}, "paginator.offset.limit: Field required"),
         ({"paginator": {"type": "offset", "limit": 0}}, "paginator.offset.limit: .*greater than 0"),
         ({"paginator": {"type": "cursor", "limit": 1}}, "paginator.cursor.limit: Extra inputs"),

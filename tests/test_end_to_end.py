@@ -4,147 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
-import psutil
-import psycopg
 import pytest
-import requests
-from psycopg.rows import dict_row
 
 from include.shifts.execution import webhook_id
+from tests.real_system import Receiver, System, wait_for
 
-ROOT = Path(__file__).parent.parent
+pytest_plugins = ["tests.real_system_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
-
-Row = dict[str, Any]
-
-
-@dataclass
-class Receiver:
-    """A real HTTP server that notes each call; `answers` are statuses by path, used up one by one."""
-
-    port: int = 0
-    calls: list[tuple[datetime, str, str | None]] = field(default_factory=list)
-    answers: dict[str, list[int]] = field(default_factory=dict)
-
-    def url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}{path}"
-
-    def to(self, path: str) -> list[tuple[datetime, str, str | None]]:
-        return [call for call in list(self.calls) if call[1] == path]
-
-
-@pytest.fixture(scope="module")
-def receiver() -> Iterator[Receiver]:
-    noted = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            noted.calls.append((datetime.now(timezone.utc), self.path, self.headers.get("webhook-id")))
-            self.rfile.read(int(self.headers.get("content-length", 0)))
-            left = noted.answers.get(self.path, [])
-            self.send_response(left.pop(0) if left else 200)
-            self.send_header("content-length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-        do_GET = do_POST
-
-        def log_message(self, *_: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    noted.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield noted
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@dataclass
-class System:
-    """The running system as its user sees it."""
-
-    checkout: Path
-    facts: dict[str, Any]
-    token: str = ""
-
-    def sql(self, statement: str, *parameters: object) -> list[Row]:
-        with psycopg.connect(self.facts["database_url"], autocommit=True, row_factory=dict_row) as db:
-            cursor = db.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    def millrace(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([self.checkout / "millrace", *arguments], capture_output=True, text=True, check=False)
-
-    def api(self, method: str, path: str, body: Row | None = None) -> Any:
-        if not self.token:
-            login = {"username": self.facts["user"], "password": self.facts["password"]}
-            answer = requests.post(f"{self.facts['url']}/auth/token", json=login, timeout=30)
-            self.token = answer.json()["access_token"]
-        url = f"{self.facts['url']}/api/v2{path}"
-        answer = requests.request(method, url, json=body, timeout=30, headers={"Authorization": f"Bearer {self.token}"})
-        assert answer.ok, answer.text
-        return answer.json()
-
-    def add(self, name: str, url: str, **columns: object) -> int:
-        columns = {"name": name, "kind": "webhook", "payload": json.dumps({"url": url}), **columns}
-        marks = ", ".join(["%s"] * len(columns))
-        rows = self.sql(f"insert into job ({', '.join(columns)}) values ({marks}) returning id", *columns.values())
-        return int(rows[0]["id"])
-
-    def pid(self, component: str) -> int:
-        return int(json.loads(self.millrace("status", "--json").stdout)["components"][component]["pid"])
-
-
-def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> Any:
-    """Wait for a thing that comes by itself; generous, for it says that it comes and not how fast."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"no {what} within {seconds} s")
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """`./millrace up` in a clean copy of the checkout, which shares nothing with it but the installed packages."""
-    checkout = tmp_path_factory.mktemp("clean copy")
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for file in filter(lambda name: (ROOT / name).is_file(), files):
-        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / file, checkout / file)
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
-    environment = {**os.environ, "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8"}
-    up = [checkout / "millrace", "up", "--detach", "--no-demo"]
-    started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)
-    assert started.returncode == 0, started.stdout + started.stderr
-    status = subprocess.run([checkout / "millrace", "status", "--json"], capture_output=True, text=True, check=True)
-    running = System(checkout, json.loads(status.stdout))
-    yield running
-    pids = [component["pid"] for component in running.facts["components"].values()]
-    down = running.millrace("down")
-    assert down.returncode == 0, down.stderr
-    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-    assert not alive, "down leaves nothing running"
 
 
 def test_a_row_becomes_a_dag_that_fires_on_time(system: System, receiver: Receiver) -> None:
@@ -260,7 +131,7 @@ def test_it_comes_back_by_itself(system: System, receiver: Receiver, component: 
     path = f"/{component}"
     job_id = system.add(f"kill {component}", receiver.url(path), every="1 second", misfire="latest")
     wait_for(lambda: len(receiver.to(path)) >= 2, "call")
-    os.kill(_pid_of(system, component), signal.SIGKILL)
+    os.kill(system.process(component), signal.SIGKILL)
     killed_at = datetime.now(timezone.utc)
     wait_for(lambda: any(call[0] > killed_at + timedelta(seconds=15) for call in receiver.to(path)), "call afterwards")
     system.sql("update job set is_active = false where id = %s", job_id)
@@ -273,15 +144,3 @@ def test_it_comes_back_by_itself(system: System, receiver: Receiver, component: 
     assert set(ids) <= {webhook_id(job_id, row["scheduled_for"]) for row in rows}
     assert len(ids) - len(set(ids)) <= 1, "only what was being sent when it was killed may be sent again"
     system.sql("delete from job where id = %s", job_id)
-
-
-def _pid_of(system: System, component: str) -> int:
-    if component != "postgres":
-        return system.pid(component)
-    # The parent of any backend is the server itself.
-    [row] = system.sql("select pg_backend_pid() as pid, current_setting('data_directory') as place")
-    place = str(row["place"])
-    for process in psutil.process_iter(["name", "cmdline"]):
-        if process.info["name"] == "postgres" and place in (process.info["cmdline"] or []):
-            return int(process.pid)
-    raise AssertionError("no postmaster")

@@ -77,7 +77,7 @@ PAGINATORS = [
     Case("an empty first page", AUTO, paged(([], *FOUR), AT, {**ITEMS, "next": NEXT}), 4),
     Case("a key in the records", AUTO, always({"items": [{"id": 1, "next": "/x"}]}), 1),
     Case("what was found stays", AUTO,
-         but(paged(FIVE, AT, {**ITEMS, "next": NEXT}), {2: Answer({"items": rows(3, 4), "nextLink": "/api/items"})}), 4),
+         but(paged(FIVE, AT, {**ITEMS, "next": NEXT}), {2: Answer({"items": rows(3, 4), "nextLink": "/other"})}), 4),
     Case("for POST too", {**AUTO, "method": "POST", "json": {"a": 1}}, paged(FIVE, AT, {**ITEMS, "next": NEXT}), 5),
 ]  # fmt: skip
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from include import model
 from include.actions._fields import Url
 from include.actions._verdict import excerpt, judge
-from include.egress import BODY_CAP
+from include.model import BODY_CAP
 from include.errors import RetryableError
 from include.model import Call, Output
 

@@ -12,8 +12,6 @@ from include.errors import ConfigError, MillraceError
 from include.model import Connection
 
 _LOOK_UP_SECONDS = 60
-# As `airflow connections get` does it: only so may a process look into Airflow's own tables, too.
-_AS_SERVER = {"_AIRFLOW_PROCESS_CONTEXT": "server"}
 
 
 def system_environment() -> dict[str, str]:
@@ -47,7 +45,7 @@ def find_connection(conn_id: str, environment: dict[str, str]) -> Connection:
         done = subprocess.run(  # noqa: S603 - our own module
             command,
             cwd=PROJECT,
-            env={**environment, **_AS_SERVER},
+            env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

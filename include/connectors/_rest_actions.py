@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 from typing import Any, Literal, NoReturn
 
 from pydantic import Field, model_validator
-from typing_extensions import Self
 
 from include import model
 from include.connectors._wait import spent, wait_seconds
@@ -39,7 +38,7 @@ class ResponseAction(model.Config):
     )
 
     @model_validator(mode="after")
-    def _some_condition(self) -> Self:
+    def _some_condition(self) -> ResponseAction:
         if self.status_code is None and self.content is None:
             raise ValueError("write status_code, content or both")
         return self

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_validator
-from typing_extensions import Self
 
 from include import model
 from include.connectors._auth import Auth
@@ -59,7 +58,7 @@ class Config(model.Config):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> Config:
         if self.auth is not None and self.conn_id is None:
             raise ValueError("write conn_id: the Airflow connection that holds what auth needs")
         for where, value in self._templates():

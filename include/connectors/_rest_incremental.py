@@ -18,7 +18,6 @@ from datetime import date, datetime, time, timedelta, timezone
 from typing import Any, Literal
 
 from pydantic import Field, FiniteFloat, model_validator
-from typing_extensions import Self
 
 from include import model
 from include.connectors._rest_fields import CursorValue, Name
@@ -54,7 +53,7 @@ class Incremental(model.Config):
     )
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> Incremental:
         if self.end_value is None:
             return self
         if self.initial_value is None:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
-from typing_extensions import Self
 
 from include import model
 from include.connectors._rest_fields import BodyPath, Name
@@ -120,7 +119,7 @@ class JsonCursor(_Paginator):
     has_more_path: JsonPath | None = Field(default=None, description="Where the reply says whether there is more.")
 
     @model_validator(mode="after")
-    def _one_place(self) -> Self:
+    def _one_place(self) -> JsonCursor:
         _not_both(self, "cursor_param", "cursor_body_path")
         return self
 
@@ -169,7 +168,7 @@ class Offset(_Counted):
     maximum_offset: int | None = Field(default=None, description="Stop when the offset reaches this.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> Offset:
         _not_both(self, "offset_param", "offset_body_path")
         _not_both(self, "limit_param", "limit_body_path")
         self._check_end("maximum_offset")
@@ -197,7 +196,7 @@ class PageNumber(_Counted):
     maximum_page: int | None = Field(default=None, description="Stop when the number reaches this.")
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent(self) -> PageNumber:
         _not_both(self, "page_param", "page_body_path")
         self._check_end("maximum_page")
         return self
@@ -217,6 +216,8 @@ Type = Literal["auto", "single_page", "json_link", "header_link", "header_cursor
 
 
 def _spelt_out(value: object) -> object:
+    if isinstance(value, dict) and "type" not in value:
+        raise ValueError('write a type, such as {"type": "offset", "limit": 100}')
     return {"type": value} if isinstance(value, str) else value
 
 

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -23,7 +23,7 @@ from pydantic import ConfigDict, Field, JsonValue
 from yarl import URL
 
 from include import model
-from include.connectors._auth import proof
+from include.connectors._auth import Proof, proof
 from include.connectors._rest_actions import judge
 from include.connectors._rest_fields import Headers, Name, Url
 from include.errors import ConfigError, PermanentError, RetryableError
@@ -56,12 +56,12 @@ async def pull(source: Source[Config]) -> AsyncIterator[Page]:
     `RateLimitedError`, `RetryableError` and `PermanentError` as the status says; `PermanentError` as well if what came
     is not a feed, or is larger than `PAGE_CAP`.
     """
-    known = _known(source)
-    reply = await _fetch(source, known)
+    known, who = _known(source), _proof(source)
+    reply = await _fetch(source, known, who)
     if reply.status == _NOT_MODIFIED:
         return
     line = f"GET {URL(source.config.url).host_port_subcomponent}"
-    judge(reply, line, (), _redacted(source))
+    judge(reply, line, (), who.redact)
     if reply.truncated:
         raise PermanentError(f"{line}: the feed is larger than {PAGE_CAP >> 20} MiB", code=reply.status)
     cursor = _cursor(source.config, reply)
@@ -75,14 +75,19 @@ async def pull(source: Source[Config]) -> AsyncIterator[Page]:
     yield Page(records, cursor, {"format": found["format"], "flaw": found["flaw"]})
 
 
-async def _fetch(source: Source[Config], known: dict[str, Any]) -> Reply:
+def _proof(source: Source[Config]) -> Proof:
+    conn_id = source.config.conn_id
+    if conn_id is not None and source.connection is None:
+        raise ConfigError(f"there is no connection {conn_id!r}; add it in Airflow or write another conn_id")
+    return proof(None, source.connection)
+
+
+async def _fetch(source: Source[Config], known: dict[str, Any], who: Proof) -> Reply:
     config = source.config
-    if config.conn_id is not None and source.connection is None:
-        raise ConfigError(f"there is no connection {config.conn_id!r}; add it in Airflow or write another conn_id")
     conditions = {header: known[name] for name, (_, header) in _VALIDATORS.items() if name in known}
     given = {name.lower() for name in config.headers}
     accept = {} if "accept" in given else {"Accept": _ACCEPT}
-    headers = {**accept, **conditions, **config.headers, **proof(None, source.connection).headers}
+    headers = {**accept, **conditions, **config.headers, **who.headers}
     return await source.http.request(
         "GET", config.url, headers=headers, timeout_seconds=source.timeout_seconds, body_cap=PAGE_CAP
     )
@@ -142,7 +147,3 @@ async def _run(given: bytes) -> tuple[int, bytes, str]:
 
 def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:32]
-
-
-def _redacted(source: Source[Config]) -> Callable[[str], str]:
-    return str if source.connection is None else source.connection.redacted

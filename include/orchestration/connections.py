@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -63,6 +64,7 @@ async def _read(conn_id: str) -> Connection:
 
 
 def main() -> int:
+    os.environ["_AIRFLOW_PROCESS_CONTEXT"] = "server"  # or Airflow would not look into its own tables
     try:
         found = asyncio.run(find(sys.argv[1]))
     except (ConfigError, RetryableError) as error:

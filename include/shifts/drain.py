@@ -45,7 +45,7 @@ async def drain(
     """Pull until the source has no more, or a limit is reached; `done` counts along, also where this raises."""
     guard = Guard(settings)
     cursor = source.cursor
-    async with aclosing(_pages(kind, source)) as pages:
+    async with aclosing(pages_of(kind, source)) as pages:
         fetch = asyncio.ensure_future(anext(pages, None))
         try:
             while (page := await asyncio.wait_for(fetch, guard.seconds_left())) is not None:
@@ -102,7 +102,8 @@ class Guard:
         return None
 
 
-def _pages(kind: SourceKind, source: Source[Any]) -> AsyncGenerator[Page, None]:
+def pages_of(kind: SourceKind, source: Source[Any]) -> AsyncGenerator[Page, None]:
+    """The pages of one pull; those of an ordinary generator are made in a thread."""
     pull = kind.pull
     if kind.runs_on == "worker":
         return threaded(lambda: cast("Callable[[Source[Any]], Iterator[Page]]", pull)(source))

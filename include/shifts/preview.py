@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 from pydantic import JsonValue
@@ -22,8 +22,8 @@ from include.model import BODY_CAP, Connection, Connector, Http, Page, Record, R
 from include.registry import SourceKind
 from include.shifts.bell import utcnow
 from include.shifts.blot import BLOT, Blot, secrets_in_request, secrets_of
+from include.shifts.drain import pages_of
 from include.shifts.pace import Pace, PacedHttp
-from include.shifts.threaded import threaded
 
 HOOKS = "/millrace/hooks/"  # where records are pushed to, on the host of Airflow's UI
 RECORDS_SHOWN = 5
@@ -129,18 +129,12 @@ class _Trial:
         self._most = most
 
     async def run(self) -> None:
-        async with aclosing(self._pull()) as pages:
+        async with aclosing(pages_of(self._kind, self._source)) as pages:
             async for page in pages:
                 self.pages.append(page)
                 if len(self.pages) == self._most:
                     return
         self.caught_up = True
-
-    def _pull(self) -> AsyncGenerator[Page, None]:
-        pull = self._kind.pull
-        if self._kind.runs_on == "worker":
-            return threaded(lambda: cast("Callable[[Source[Any]], Iterator[Page]]", pull)(self._source))
-        return cast("Callable[[Source[Any]], AsyncGenerator[Page, None]]", pull)(self._source)
 
 
 class _Recorder:

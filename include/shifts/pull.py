@@ -19,6 +19,7 @@ from include.errors import MillraceError, RateLimitedError
 from include.model import Connection, Connector, Source
 from include.schedule import Schedule
 from include.shifts.bell import sleep_until, utcnow
+from include.shifts.blot import Blot, secrets_of
 from include.shifts.drain import Drained, drain
 from include.shifts.notice import tell
 from include.shifts.pace import OutOfTurnError, Pace, PacedHttp
@@ -198,7 +199,7 @@ class Pulling:
     def _spell(self, error: Exception) -> str:
         """The error in words, in which no secret of the connection is left."""
         text = str(error) if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
-        return text if self._connection is None else self._connection.redacted(text)
+        return Blot(secrets_of(self._connection)).text(text)
 
     async def _note(self, done: Drained, failure: Exception | None) -> None:
         """Write on the row how the pull went; tell whoever wants to know that it began to fail, or has recovered."""
