@@ -65,6 +65,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")  # what is left of a name, or an IPv4 address, once IDNA has spelt it in ASCII
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_OF_A_BODY = ("Content-Type",)
 _CROSS_ORIGIN_HEADERS = frozenset({"accept", "user-agent", "content-type"})
 
 # What became of each address that the current request tried: the reason for refusing it, or None. The socket factory
@@ -170,7 +171,14 @@ class Egress:
         try:
             while True:
                 response = await session.request(
-                    hop.method, hop.url, headers=hop.headers, data=hop.body, timeout=timeout, allow_redirects=False
+                    hop.method,
+                    hop.url,
+                    headers=hop.headers,
+                    data=hop.body,
+                    # or a POST without a body would say what type it has
+                    skip_auto_headers=None if hop.body is not None else _OF_A_BODY,
+                    timeout=timeout,
+                    allow_redirects=False,
                 )
                 if not follow_redirects or response.status not in _REDIRECTS or "Location" not in response.headers:
                     return await _read(response, hop.url, body_cap)

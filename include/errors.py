@@ -42,10 +42,6 @@ class RateLimitedError(RetryableError):
     """Wait as told, then go on: the source is asked too often, which is not a failure of anybody's."""
 
 
-class CursorLostError(RetryableError):
-    """Begin the pull anew: the source no longer knows the place where the last one stopped."""
-
-
 class RefusedError(MillraceError):
     """What somebody sent is refused and not stored; `status` is the HTTP status that fits, the message the reason."""
 

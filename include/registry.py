@@ -128,7 +128,12 @@ def _vet_templated(kind: str, template: Template) -> None:
     try:
         action(kind).config.model_validate(template.payload)
     except ValidationError as error:
-        problems = [p for p in error.errors(include_url=False) if not template.covers(p["loc"])]
+        problems = [
+            problem
+            for problem in error.errors(include_url=False)
+            # A setting that does not exist is wrong, whatever it will be filled with.
+            if not template.covers(problem["loc"]) or (problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1)
+        ]
         if problems:
             raise ConfigError(f"the payload does not fit kind {kind!r}: {_spell(problems, 'payload')}") from error
 

@@ -26,7 +26,7 @@ from requests import Response
 from requests.adapters import HTTPAdapter
 
 from include.egress import Egress
-from include.errors import CursorLostError, MillraceError, RetryableError
+from include.errors import MillraceError, RetryableError
 from include.model import Connection, Source
 from include.registry import source
 from tests.fake_http import Server, serving
@@ -176,8 +176,6 @@ class _Pull:
             before = len(run.cursors)
             try:
                 return await self._go(run, stop)
-            except CursorLostError:
-                raise
             except RetryableError:
                 tries = tries + 1 if len(run.cursors) == before else 2
                 if tries > TRIES:

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the whole system: one, started once, for all of them. A module names this in `pytest_plugins`."""
+"""Fixtures for tests of the whole system: one for all; a test module names this in `pytest_plugins`."""
 
 from __future__ import annotations
 

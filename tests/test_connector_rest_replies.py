@@ -13,7 +13,7 @@ from aiohttp import web
 
 from include.connectors._wait import LONGEST_WAIT_SECONDS, retry_after, wait_seconds
 from include.egress import Egress
-from include.errors import AttemptError, CursorLostError, PermanentError, RateLimitedError, RetryableError
+from include.errors import AttemptError, PermanentError, RateLimitedError, RetryableError
 from include.model import PAGE_CAP
 from tests.fake_http import serving
 from tests.rest_source import Puller, egress, payloads, reply, sequence
@@ -194,7 +194,7 @@ async def test_reset(egress: Egress) -> None:
         puller = Puller(egress, server, paginator="cursor", response_actions=actions)
         assert payloads(await puller.pull()) == [1, 1, 2]
     async with serving(sequence(page, lost, page, lost)) as server:
-        with pytest.raises(CursorLostError, match="lost our place again"):
+        with pytest.raises(RetryableError, match="lost our place again"):
             await Puller(egress, server, paginator="cursor", response_actions=actions).pull()
 
 

@@ -14,9 +14,8 @@ from pydantic import Field
 from include import model
 from include.actions._fields import Url
 from include.actions._verdict import excerpt, judge
-from include.model import BODY_CAP
 from include.errors import RetryableError
-from include.model import Call, Output
+from include.model import BODY_CAP, Call, Output
 
 HttpStatus = Annotated[int, Field(ge=100, le=599)]
 

@@ -16,7 +16,6 @@ from include.actions._fields import Url, WebhookHeaders, has, to_json
 from include.actions._verdict import judge
 from include.model import Call, Output
 
-
 # What a workflow that does not say what to post puts the record into.
 RECORD_FIELD = "body"
 

@@ -27,16 +27,18 @@ _GREATEST = sql.SQL(
 _EARLIER_NUMBER = sql.SQL("floor(%(start)s::numeric - %(lag)s::numeric)::{type}")
 _EARLIER_TIME = sql.SQL("(%(start)s::{type} - make_interval(secs => %(lag)s))::{type}")
 _COMMA = sql.SQL(", ")
-# A page ends early if it gets too large: from then on rows come without their payload. The row after the page comes
-# too, for it shows whether there are more, and whether a key is null: nulls sort last, behind the border of a page.
+# A page ends early if it gets too large: from then on rows come without their payload. One row more than the page comes
+# along, to show whether there are more.
 _PAGE = sql.SQL("""
 select p.place,
        case when sum(octet_length(p.payload)) over (order by {aliases}) - octet_length(p.payload) < %(cap)s
-            then p.payload end
+            then p.payload end,
+       {nulls}
 from (select array[{texts}] as place, row_to_json(q.*)::text as payload, {values}
       from {rows} as q where {where} order by {order} limit %(most)s) as p
 order by {aliases}
 """)
+_ANY = sql.SQL("exists (select from {rows} as q where {where})")
 
 
 class Table:
@@ -90,18 +92,31 @@ class Table:
             texts=_COMMA.join(sql.SQL("{}::text").format(column) for column in columns),
             values=_COMMA.join(sql.SQL("{} as {}").format(*pair) for pair in zip(columns, aliases, strict=True)),
             aliases=_COMMA.join(aliases),
+            nulls=sql.SQL("false") if place.after is None else self._hidden_nulls(),
         )
         _, rows = await self._database.read(statement, {**parameters, "cap": PAGE_CAP, "most": config.page_size + 1})
         self._check_keys(rows)
         taken = [row for row in rows[: config.page_size] if row[1] is not None]
-        records = [Record(_key(config, values), _payload(text)) for values, text in taken]
+        records = [Record(_key(config, values), _payload(text)) for values, text, _ in taken]
         return records, (None if len(taken) == len(rows) else tuple(taken[-1][0]))
 
     def _check_keys(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        for values, _ in rows:
-            if None in values:
-                name = self._config.order[values.index(None)]
-                raise PermanentError(f"a row has no {name}, which is in its primary key; leave such rows out")
+        for values, _, hidden in rows:
+            if hidden or None in values:
+                keys = ", ".join(self._config.keys)
+                raise PermanentError(f"a row has null in its primary key ({keys}); leave such rows out in a query")
+
+    def _hidden_nulls(self) -> sql.Composable:
+        """Whether a null in a key is out of sight of `_beyond`: it is not greater than a value, though sorted behind.
+
+        That is so for rows that are equal in the first column to the one that the last page ended with.
+        """
+        first, *others = map(self._column, self._config.order)
+        conditions = [sql.SQL("{} = %(after0)s and {} is null").format(first, other) for other in others]
+        if self._config.cursor_column is None:
+            conditions.append(sql.SQL("{} is null").format(first))
+        where = sql.SQL(" or ").join(conditions)
+        return _ANY.format(rows=self._rows, where=where) if conditions else sql.SQL("false")
 
     def _left(self, place: Place) -> tuple[sql.Composable, dict[str, Any]]:
         """The condition for the rows that are left to read."""

@@ -8,11 +8,11 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, model_valida
 
 from include import model
 from include.connectors._auth import Auth
+from include.connectors._paths import JsonPath
 from include.connectors._rest_actions import ResponseAction
 from include.connectors._rest_fields import CursorValue, Headers, Name, Param, Url
 from include.connectors._rest_incremental import Incremental
 from include.connectors._rest_pages import Auto, Paginator, SinglePage
-from include.connectors._rest_paths import JsonPath
 from include.connectors._rest_placeholders import filled, filled_path, used
 from include.connectors._rest_request import Request, join, same_origin
 from include.egress import parse_url

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from include.connectors._paths import spell
 from include.connectors._rest_links import links
 from include.connectors._rest_pages import HeaderLink, JsonCursor, JsonLink, Known, PageNumber, SinglePage
-from include.connectors._rest_paths import spell
 
 _ROWS = frozenset(
     {"data", "items", "results", "entries", "records", "rows", "entities", "payload", "content", "objects", "values"}

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat, model_validator
 
 from include import model
+from include.connectors._paths import JsonPath, path
 from include.connectors._rest_fields import CursorValue, Name
-from include.connectors._rest_paths import JsonPath, path
 from include.errors import ConfigError, PermanentError
 
 _ISO = re.compile(

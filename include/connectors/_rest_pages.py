@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from include import model
+from include.connectors._paths import JsonPath, path
 from include.connectors._rest_fields import BodyPath, Name
 from include.connectors._rest_links import links
-from include.connectors._rest_paths import JsonPath, path
 from include.connectors._rest_request import Request
 from include.errors import PermanentError
 

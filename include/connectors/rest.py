@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from include.connectors._paths import Path, path
 from include.connectors._rest_actions import judge, parsed
 from include.connectors._rest_client import Client
 from include.connectors._rest_config import Config
@@ -18,11 +19,10 @@ from include.connectors._rest_detect import find_paginator, find_rows
 from include.connectors._rest_fields import to_json
 from include.connectors._rest_incremental import Sieve
 from include.connectors._rest_pages import Seen
-from include.connectors._rest_paths import Path, path
 from include.connectors._rest_place import Place, begin, described, done, paging, read
 from include.connectors._rest_request import Request
 from include.connectors._wait import spent, wait_seconds
-from include.errors import CursorLostError, RateLimitedError
+from include.errors import RateLimitedError, RetryableError
 from include.model import Page, Record, Reply, Source
 
 # A server that no longer knows the page which we stopped before says one of these.
@@ -32,7 +32,7 @@ _LOST = frozenset({400, 404, 410, 422})
 async def pull(source: Source[Config]) -> AsyncIterator[Page]:
     """Yield page after page from where the cursor is, until the source has no more.
 
-    A place that the source has lost is given up once for the beginning of the pull; `CursorLostError` if that does not
+    A place that the source has lost is given up once for the beginning of the pull; `RetryableError` if that does not
     help. The last page ends a pull; the next one begins with the greatest value of `incremental`, or with all.
     """
     config = source.config
@@ -47,7 +47,7 @@ async def pull(source: Source[Config]) -> AsyncIterator[Page]:
         verdict = _verdict(client, config, request, reply, resumed)
         if verdict == "reset":
             if anew:
-                raise CursorLostError(f"{client.line(request)}: lost our place again after beginning anew")
+                raise RetryableError(f"{client.line(request)}: lost our place again after beginning anew")
             place, resumed, anew = begin(config, place.since, place.last), False, True
             continue
         resumed = False

@@ -20,8 +20,8 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, model_validator
 
 from include import model
+from include.connectors._paths import JsonPath, path
 from include.connectors._rest_fields import to_json
-from include.connectors._rest_paths import JsonPath, path
 from include.errors import ConfigError, RefusedError
 from include.model import Connection, Delivery, Received, Record
 

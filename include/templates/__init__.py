@@ -34,7 +34,7 @@ Filters, as Jinja has them:
 They differ from Jinja's in this: `int` and `float` of what is no number is an error unless a default is given, `round`
 makes a whole number, `truncate` keeps to its length, `escape` makes an ordinary text, `urlencode` encodes / too.
 
-Tests: is defined, undefined, none, boolean, true, false, number (true is none), integer, float, string, mapping,
+Tests: is defined, undefined, none, boolean, true, false, number (true is not one), integer, float, string, mapping,
 sequence (of lists), odd, even, in, eq, ne, lt, le, gt, ge; the last six, defined and undefined are also what `select`,
 `reject`, `selectattr` and `rejectattr` can go by: selectattr('price', 'gt', 10).
 
