@@ -128,14 +128,14 @@ def _vet_templated(kind: str, template: Template) -> None:
     try:
         action(kind).config.model_validate(template.payload)
     except ValidationError as error:
-        problems = [
-            problem
-            for problem in error.errors(include_url=False)
-            # A setting that does not exist is wrong, whatever it will be filled with.
-            if not template.covers(problem["loc"]) or (problem["type"] == "extra_forbidden" and len(problem["loc"]) == 1)
-        ]
+        problems = [p for p in error.errors(include_url=False) if _is_at_fault(p["loc"], p["type"], template)]
         if problems:
             raise ConfigError(f"the payload does not fit kind {kind!r}: {_spell(problems, 'payload')}") from error
+
+
+def _is_at_fault(place: tuple[int | str, ...], kind: str, template: Template) -> bool:
+    """A setting that does not exist is wrong whatever it will be filled with; others are, unless they are templates."""
+    return (kind == "extra_forbidden" and len(place) == 1) or not template.covers(place)
 
 
 def _kinds(folder: str) -> tuple[str, ...]:

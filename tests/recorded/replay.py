@@ -1,8 +1,8 @@
 """Plays recorded pages back: a server on the loopback that expects the recorded requests, one after another.
 
 A recording is a folder of `*.http` files, in the order of their names: the request as it went out, an empty line, the
-reply, an empty line, its body. `Host` says what the server stands for; other headers of the request are those that it
-must have. Links to that host lead to the server instead.
+reply, an empty line, its body. `Host` says what the server stands for: links to it, in headers and in JSON, lead to the
+loopback. The request must have the other headers that are written; it may have more.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RECORDED = Path(__file__).parent
 
 
 class Exchange(NamedTuple):
-    """A request and its reply; header names as they were written."""
+    """A request and its reply."""
 
     name: str
     method: str
@@ -31,10 +31,6 @@ class Exchange(NamedTuple):
     status: int
     headers: dict[str, str]
     body: str
-
-    @property
-    def origin(self) -> str:
-        return f"https://{self.expects['Host']}"
 
     def difference(self, request: web.Request) -> str | None:
         """What a request has that this one has not, or the other way round."""
@@ -51,49 +47,50 @@ class Exchange(NamedTuple):
 
 @dataclass
 class Replay:
-    """What is left of a recording, and what was asked that is not in it."""
+    """What is left of a recording of `origin`, and what was asked that is not in it; as a handler, it answers."""
 
     left: list[Exchange]
+    origin: str
     url: str = ""
     amiss: str | None = None
-
-    def local(self, text: str) -> str:
-        """The text with the recorded server's address replaced by this one's."""
-        return text.replace(self._origin, self.url)
-
-    def __post_init__(self) -> None:
-        self._origin = self.left[0].origin
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         self.amiss = self.amiss or (self.left[0].difference(request) if self.left else f"{request.url} is one too many")
         if self.amiss:
             return web.Response(status=501, text="not in the recording")
         exchange = self.left.pop(0)
-        headers = {name: self.local(value) for name, value in exchange.headers.items()}
+        headers = {name: value.replace(self.origin, self.url) for name, value in exchange.headers.items()}
         as_json = exchange.headers.get("Content-Type", "").startswith("application/json")
-        body = self.local(exchange.body) if as_json else exchange.body
+        body = exchange.body.replace(self.origin, self.url) if as_json else exchange.body
         return web.Response(status=exchange.status, headers=headers, body=body.encode())
 
 
 @asynccontextmanager
 async def replaying(folder: Path) -> AsyncIterator[Replay]:
     """Serve a recording; `AssertionError` if it was not asked for exactly as it is, from the first to the last."""
-    replay = Replay([read(file) for file in sorted(folder.glob("*.http"))])
+    exchanges = read(folder)
+    replay = Replay(exchanges, origin=f"https://{exchanges[0].expects['Host']}")
     async with serving(replay) as server:
         replay.url = server.url("")
-        yield replay
-    assert replay.amiss is None, replay.amiss
+        try:
+            yield replay
+        finally:
+            assert replay.amiss is None, replay.amiss
     assert not replay.left, f"nobody asked for {[exchange.name for exchange in replay.left]}"
 
 
-def read(file: Path) -> Exchange:
+def read(folder: Path) -> list[Exchange]:
+    """The exchanges of a recording, in their order."""
+    return [_exchange(file) for file in sorted(folder.glob("*.http"))]
+
+
+def _exchange(file: Path) -> Exchange:
     request, reply, *body = file.read_text("utf-8").split("\n\n", 2)
     first, *expects = request.splitlines()
     status, *headers = reply.splitlines()
     method, _, target = first.partition(" ")
-    return Exchange(
-        file.stem, method, target, _headers(expects), int(status.split()[1]), _headers(headers), "".join(body)
-    )
+    code = int(status.split()[1])
+    return Exchange(file.stem, method, target, _headers(expects), code, _headers(headers), "".join(body))
 
 
 def _headers(lines: list[str]) -> dict[str, str]:
