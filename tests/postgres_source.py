@@ -39,8 +39,8 @@ class Other:
     async def pull(
         self,
         cursor: JsonValue = None,
-        most: int | None = None,
-        between: Callable[[], None] | None = None,
+        most: int = -1,
+        between: Callable[[], None] = lambda: None,
         **config: Any,
     ) -> list[Page]:
         """Pull to the end, or so many pages, and do something after each; what came before an error is in `pages`."""
@@ -55,8 +55,7 @@ class Other:
                 pages.append(page)
                 if len(pages) == most:
                     break
-                if between is not None:
-                    between()
+                between()
         return pages
 
     def using(self, **parts: Any) -> Other:

@@ -20,7 +20,7 @@ def fill(other: Other, count: int = 20, per_value: int = 7) -> list[str]:
     """Rows of which several share a cursor value, and not in the order of their keys."""
     other.sql("create table item (id int primary key, at int)")
     other.sql(f"insert into item select (n * 13) % 97, n / {per_value} from generate_series(0, {count - 1}) as n")
-    rows = other.db.execute("select id::text from item order by at, id").fetchall()
+    rows = other.db.execute("select id::text from item order by at, item.id").fetchall()
     return [row[0] for row in rows]
 
 
@@ -132,7 +132,7 @@ async def test_the_cursor_may_be_the_key(other: Other) -> None:
         ("numeric", ["0.10000000000000000001", "0.10000000000000000002", "1e40"]),
         ("double precision", ["0.1", "0.30000000000000004", "1e300"]),
         ("uuid", [f"00000000-0000-0000-0000-00000000000{n}" for n in range(3)]),
-        ("varchar(20)", ["a", "a'--", "a%s"]),
+        ("varchar(20)", ["a", "a%s", "a'--"]),
         ("character(8)", ["a", "ab", "b"]),
         ("boolean", ["false", "true", "true"]),
         ("interval", ["1 day", "1 mon", "1 year"]),

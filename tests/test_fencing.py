@@ -53,8 +53,8 @@ async def test_two_of_one_process_share_a_row_one_after_another(database_url: st
 
 
 async def test_a_workflow_that_was_taken_over_moves_nothing(database_url: str, db: DictConnection) -> None:
-    """Its lease gone in the middle of a call, a process finishes the call and no more: the record in hand is sent twice,
-    with the same key, and every other once."""
+    """Its lease gone in the middle of a call, a process finishes that call and no more: only that record is sent twice,
+    with the same key."""
     hold = asyncio.Event()
 
     async def first_waits(_request: web.Request) -> web.StreamResponse:
