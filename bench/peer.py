@@ -47,6 +47,7 @@ def run_peer(url: str, page: int, database_url: str, folder: Path) -> Peer | Non
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "PYTHONPATH": str(PROJECT),
+        "PYTHONSAFEPATH": "1",  # what lies in the folder is not to be imported
         "HOME": str(folder),
         "DLT_DATA_DIR": str(folder),
         "DLT_PROJECT_DIR": str(folder),

@@ -64,7 +64,7 @@ async def test_a_row_with_columns_of_any_name_is_read(other: Other) -> None:
     columns = ", ".join(f'{n} as "{name.replace(chr(34), chr(34) * 2)}"' for n, name in enumerate(names))
     for name in names:
         query = f"select {columns}"
-        [page] = await other.pull(query=query, primary_key=[name, "id"], cursor_column=name)
+        [page] = await other.pull(query=query, primary_key=["id", "q"], cursor_column=name)
         assert page.records[0].payload == {name: n for n, name in enumerate(names)}
 
 
@@ -108,13 +108,18 @@ async def test_nothing_can_be_written(other: Other, config: dict[str, Any]) -> N
 
 async def test_a_session_stays_read_only(other: Other) -> None:
     """A query cannot prepare a write by the next page."""
-    other.sql("create table item (id int); insert into item values (1)")
-    other.sql("create function grow() returns int language sql as 'insert into item values (2) returning id'")
-    loosen = "select set_config('default_transaction_read_only', 'off', false) from item"
-    query = f"select n as id, case when n = 3 then grow() end as x, ({loosen}) as y from generate_series(1, 3) as n"
+    other.sql("create table item (id int); create table ready ()")
+    other.sql("create function grow() returns int language plpgsql as 'begin insert into item values (2); end'")
+    loosen = (
+        "set_config('default_transaction_read_only', 'off', false), set_config('transaction_read_only', 'on', false)"
+    )
+    query = (
+        f"select id, {loosen}, case when exists (select from ready) then grow() end from generate_series(1, 9) as id"
+    )
+    query = query.replace("), set", ") as a, set").replace("), case", ") as b, case")
     with pytest.raises(PermanentError, match="cannot execute INSERT in a read-only transaction"):
-        await other.pull(query=query, page_size=1)
-    assert other.pages
+        await other.pull(query=query, page_size=1, between=lambda: other.sql("insert into ready default values"))
+    assert keys(other.pages) == ["1"]
 
 
 @pytest.mark.parametrize(
@@ -139,6 +144,7 @@ async def test_a_mistake_in_the_query_is_explained(other: Other, config: dict[st
 async def test_what_the_login_may_not_read_is_refused(other: Other) -> None:
     """The rights are those of the connection."""
     other.sql("create table item (id int); drop role if exists guest; create role guest login password 'guest-pw'")
+    other.sql("grant usage on schema public to guest")
     with pytest.raises(PermanentError, match="permission denied for table item"):
         await other.using(login="guest", password="guest-pw").pull(table="item")
 
@@ -170,9 +176,9 @@ async def failure(other: Other, **parts: Any) -> AttemptError:
     with pytest.raises(AttemptError) as caught:
         await changed.pull(query="select 1 as id")
     for secret in (changed.connection.login, changed.connection.password):
-        assert str(secret) not in f"{caught.value!r} {caught.value.__cause__!r}"
+        assert str(secret) not in repr(caught.value)
     assert str(caught.value).startswith(f"{changed.connection.host}: ")
-    assert caught.value.__suppress_context__
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None, "a traceback shows no more than that"
     return caught.value
 
 

@@ -50,7 +50,7 @@ def dag(airflow_session: Session) -> Iterator[DAG]:
 def test_it_runs_on_new_records_and_deals_with_each_once(
     dag: DAG, ours: DictConnection, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """New records of its connector, and of no other, queue it; a run goes on after the last record of the one before."""
+    """New records of its connector, and of no other, queue it; each run goes on where the one before it ended."""
     queued = "select count(*) as runs from public.asset_dag_run_queue where target_dag_id = 'on_new_records'"
     append(ours, add_connector(ours, "another"), [{"n": 0}])
     ours.execute("select tell_airflow_of_records()")
