@@ -1,8 +1,8 @@
 """A DAG of your own that runs when a connector has new records.
 
-Copy this file into `dags/`, and write the name of your connector. The DAG runs about a second after new records, once
-for all that came meanwhile. What told Airflow of them is an asset event for each connector and second, with
-`{"connector": ..., "records": how many, "head": the newest position}` as its extra.
+Copy this file into `dags/`, and write the name of your connector. The DAG runs a second or two after new records, once
+for all that came meanwhile. Airflow learns of them by events of the connector's asset, at most one a second, whose
+`extra` is `{"connector": its name, "records": how many are new, "head": the newest position}`.
 """
 
 from __future__ import annotations

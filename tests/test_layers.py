@@ -73,9 +73,10 @@ def test_imports_point_down(path: Path) -> None:
 
 
 def test_doors_hold_no_logic() -> None:
-    """What Airflow loads by path is imports and one expression or class."""
+    """What Airflow loads of ours by path is imports and one expression or class; DAGs of people's own are theirs."""
     for path in [*(ROOT / "dags").glob("*.py"), *(ROOT / "plugins").glob("*.py")]:
-        assert len(path.read_text("utf-8").splitlines()) <= 20, f"{path} is more than a door"
+        text = path.read_text("utf-8")
+        assert "include" not in text or len(text.splitlines()) <= 20, f"{path} is more than a door"
     assert [path.name for path in (ROOT / "plugins").glob("*.py")] == ["millrace_plugin.py"]
 
 

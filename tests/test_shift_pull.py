@@ -16,6 +16,7 @@ from include.shifts.pace import Pace
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.store.db import DictConnection, connect
+from include.store.rows import connector_from_row
 from tests.fake_http import Handler, Server
 from tests.log_rows import add_connector
 from tests.test_shifts import opened_post, stage, until
@@ -189,6 +190,21 @@ async def test_the_next_shift_relieves_this_one(database_url: str, db: DictConne
         await until(lambda: len(server.received) > before)
         db.execute("delete from connector")
         assert (await second).state == "skipped"
+
+
+async def test_two_processes_pull_once_for_each_occurrence(database_url: str, db: DictConnection) -> None:
+    """Shifts of one connector in two processes, as at a hand-over between machines, pull once between them."""
+    async with stage(database_url, listing(2)) as (post, server), opened_post(database_url) as other:
+        connector = add_rest(db, server)
+        due = utcnow()
+        duties = [asyncio.create_task(pull.stand(shift_for(connector, due=due), one)) for one in (post, other)]
+        await asyncio.sleep(4.5)
+        for duty in duties:
+            duty.cancel()
+        await asyncio.gather(*duties, return_exceptions=True)
+        schedule = connector_from_row(row(db, connector)).schedule
+        occurrences = len(list(schedule.between(due, utcnow())))
+    assert len(server.received) <= occurrences + 1
 
 
 async def test_what_is_pushed_is_not_pulled(database_url: str, db: DictConnection) -> None:

@@ -15,7 +15,7 @@ from include.egress import Egress
 from include.errors import ConfigError
 from include.model import Connection
 from include.settings import Settings
-from include.shifts.bell import Bell
+from include.shifts.bell import Bell, utcnow
 from include.shifts.shift import Shift
 from include.store.changes import Changes
 from include.store.ledger import Ledger
@@ -94,6 +94,11 @@ class Post:
         for other in others:
             other.relieve(duty.shift.due)
         return bool(others)
+
+    def is_relieved(self, duty: OnDuty) -> bool:
+        """Whether a later shift for the same row has begun, here."""
+        begun = (other.shift for other in self._duties[_row(duty)] if not other.shift.by_hand)
+        return any(duty.shift.due < shift.due <= utcnow() for shift in begun)
 
     def _heard(self, what: str | None) -> None:
         if what is None:

@@ -129,7 +129,7 @@ class Pulling:
     async def round(self) -> datetime | None:
         """Pull once; after a failure, or if told to wait, do so again at the instant returned."""
         if not await self.rounds.take_turn():
-            return utcnow() + ASK_AGAIN
+            return None if self.rounds.was_done else utcnow() + ASK_AGAIN
         if not await self.reload() or self.ending is not None:
             await self.rounds.end_turn()
             return None

@@ -15,7 +15,7 @@ from include.shifts.bell import Bell, utcnow
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.shifts.window import shift_end
-from include.store.turns import Ask
+from include.store.turns import Ask, Turn
 
 ASK_AGAIN = timedelta(seconds=0.5)
 _FAR = timedelta(days=36_500)
@@ -48,7 +48,7 @@ class Row(Protocol):
 class Rounds:
     """One shift on its rounds. `border`: the next shift's begin; `until`: this one's end.
 
-    `lease` is the one that protects the turn it took last.
+    `lease` is the one that protects the turn it took last; `was_done`: it could not, for another has done its work.
     """
 
     def __init__(self, shift: Shift, post: Post) -> None:
@@ -58,6 +58,8 @@ class Rounds:
         self.border = shift.due + _FAR
         self.until = self.border
         self.lease = 0
+        self.was_done = False
+        self._woke_for = shift.due
         self._ask = Ask(shift.table, shift.row_id, shift.token)
 
     def relieve(self, at: datetime) -> None:
@@ -97,23 +99,41 @@ class Rounds:
                 if self.over or utcnow() >= self.border:
                     return
                 continue
+            if self.post.is_relieved(self):
+                return
+            self._woke_for = at
             asked = await row.round()
             if row.ending is not None or self.over:
                 return
 
     async def take_turn(self) -> bool:
-        """Whether it is this shift's turn now. Past the border, somebody else's turn means that it is relieved."""
-        lease = self.post.ledger.lease
-        turn = await self.post.turns.take(self._ask)
-        if utcnow() >= self.border and (not turn.mine or turn.before not in (None, self.shift.token)):
+        """Whether it is this shift's turn now.
+
+        Not if somebody else has done, or is doing, what was due: then nothing is left to do. Past the border, that means
+        that this shift is relieved.
+        """
+        turn = await self._take()
+        by_another = turn.before not in (None, self.shift.token)
+        # A turn that is not ours, and nobody had it before: somebody was the first to take it at this very moment.
+        self.was_done = by_another and turn.before_at is not None and turn.before_at >= self._woke_for
+        self.was_done = self.was_done or (turn.before is None and not turn.mine)
+        if by_another and utcnow() >= self.border:
             self.until = min(self.until, utcnow())
-        self.lease = lease
-        return turn.mine
+            self.was_done = True
+        if turn.mine and self.was_done:
+            await self.end_turn()
+        return turn.mine and not self.was_done
 
     async def await_turn(self) -> None:
-        """Wait for the turn, as a run by hand does."""
-        while not await self.take_turn():  # noqa: ASYNC110 - the event is in the database
+        """Wait for the turn, whoever has done what: as a run by hand does."""
+        while not (await self._take()).mine:  # noqa: ASYNC110 - the event is in the database
             await asyncio.sleep(ASK_AGAIN.total_seconds())
+
+    async def _take(self) -> Turn:
+        lease = self.post.ledger.lease
+        turn = await self.post.turns.take(self._ask)
+        self.lease = lease
+        return turn
 
     async def end_turn(self) -> None:
         """Give the turn back."""

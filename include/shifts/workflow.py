@@ -106,7 +106,7 @@ class Processing:
         if not await self.reload() or not self.is_called:
             return None
         if not await self.rounds.take_turn():
-            return utcnow() + ASK_AGAIN
+            return None if self.rounds.was_done else utcnow() + ASK_AGAIN
         await self._process()
         await self.rounds.end_turn()
         return None

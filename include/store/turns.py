@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,10 +29,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The answer: whether it is the asker's turn now, and the claim of the one who had it before, if anybody had."""
+    """The answer: whether it is the asker's turn now; whose it was before, and when that one took it, if anybody did."""
 
     mine: bool
     before: int | None
+    before_at: datetime | None
 
 
 class Turns:
@@ -58,7 +60,7 @@ class Turns:
 
     async def _take(self, db: Connection, asks: Sequence[Ask]) -> list[Turn]:
         cursor = await db.execute(_SQL["take"], {**_columns(asks), "owner": self._owner})
-        return [Turn(row["mine"], row["before"]) for row in await cursor.fetchall()]
+        return [Turn(row["mine"], row["before"], row["before_at"]) for row in await cursor.fetchall()]
 
     async def _end(self, db: Connection, asks: Sequence[Ask]) -> list[None]:
         await db.execute(_SQL["end"], _columns(asks))
