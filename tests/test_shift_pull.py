@@ -155,7 +155,8 @@ async def test_a_cursor_that_somebody_moved_is_not_moved_back(database_url: str,
 
     async def overtaken(request: web.Request) -> web.StreamResponse:
         if "after" in request.query:
-            await asyncio.to_thread(db.execute, "update connector set cursor = '{\"elsewhere\": 1}'")
+            await until(lambda: row(db, 1)["head"] == PAGE)
+            db.execute("update connector set cursor = '{\"elsewhere\": 1}'")
         return await listing(8)(request)
 
     async with stage(database_url, overtaken) as (post, server):
