@@ -55,6 +55,21 @@ async def test_a_header_proves_who_we_are(egress: Egress, login: str | None, aut
         assert server.received[0].query == ""
 
 
+@pytest.mark.parametrize(
+    ("host", "allowed"), [("127.0.0.1", True), ("http://127.0.0.1/v1", True), ("bank.example", False)]
+)
+async def test_a_connection_that_names_its_host(egress: Egress, host: str, allowed: bool) -> None:
+    """It gives its secret to no other host, whoever writes the row: the pull fails before anything is sent."""
+    async with serving(sequence([])) as server:
+        puller = Puller(egress, server, replace(connection(), host=host))
+        if allowed:
+            await puller.pull()
+        else:
+            with pytest.raises(ConfigError, match=r"is for host bank\.example"):
+                await puller.pull()
+        assert len(server.received) == allowed
+
+
 async def test_a_login_alone_is_enough_for_some(egress: Egress) -> None:
     """Some APIs take the key as the user, without a password."""
     async with serving(sequence([])) as server:

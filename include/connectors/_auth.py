@@ -123,13 +123,15 @@ class _Token:
 _tokens: dict[tuple[str, ...], _Token] = {}
 
 
-def proof(auth: Method | None, connection: Connection | None) -> Proof:
-    """What to send with each request; without `auth` it is what the connection lends itself to.
+def proof(auth: Method | None, connection: Connection | None, url: str) -> Proof:
+    """What to send with each request to the origin of `url`; without `auth` it is what the connection lends itself to.
 
-    For OAuth, `token` is to be asked instead. `ConfigError` says what the connection lacks.
+    For OAuth, `token` is to be asked instead. `ConfigError` says what the connection lacks, or that it is not meant for
+    this host.
     """
     if connection is None:
         return Proof()
+    _check_host(connection, url)
     login, password = connection.login or "", connection.password or ""
     if isinstance(auth, HttpBasic) or (auth is None and login):
         basic = b64encode(f"{login}:{password}".encode()).decode()
@@ -148,6 +150,7 @@ async def token(
 ) -> Proof:
     """A token, from the last time if it is still good for a while, unless it is to be `fresh`."""
     secret, login = _secret(connection), connection.login or ""
+    _check_host(connection, auth.access_token_url)
     if not login:
         raise ConfigError(f"connection {connection.id!r} has no login; put the client id there")
     known = (connection.id, login, secret, auth.access_token_url, to_json(auth.access_token_request_data))
@@ -183,6 +186,18 @@ async def _ask_for_token(
     if not isinstance(text, str) or not text.isprintable():
         raise PermanentError(f"{line} the reply holds no access_token", code=reply.status)
     return _Token(text, asked_at + max(seconds - _IN_HAND_SECONDS, 0.0))
+
+
+def _check_host(connection: Connection, url: str) -> None:
+    """A connection that names a host gives its secret to no other, whoever writes the row."""
+    if not connection.host:
+        return
+    meant = URL(connection.host if "//" in connection.host else f"//{connection.host}").host
+    if meant != URL(url).host:
+        raise ConfigError(
+            f"connection {connection.id!r} is for host {meant}, and not for {URL(url).host}; write a URL of that host, "
+            "or another conn_id"
+        )
 
 
 def _secret(connection: Connection) -> str:

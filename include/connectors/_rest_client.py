@@ -27,7 +27,7 @@ class Client:
         self._base = parse_url(config.base_url)
         self._headers = headers
         self._oauth = config.auth if isinstance(config.auth, ClientCredentials) else None
-        self._proof = Proof() if self._oauth else proof(config.auth, source.connection)
+        self._proof = Proof() if self._oauth else proof(config.auth, source.connection, config.base_url)
 
     async def send(self, request: Request) -> Reply:
         """Return the reply whatever its status; a token that is refused is replaced, once."""

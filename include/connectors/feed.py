@@ -79,7 +79,7 @@ def _proof(source: Source[Config]) -> Proof:
     conn_id = source.config.conn_id
     if conn_id is not None and source.connection is None:
         raise ConfigError(f"there is no connection {conn_id!r}; add it in Airflow or write another conn_id")
-    return proof(None, source.connection)
+    return proof(None, source.connection, source.config.url)
 
 
 async def _fetch(source: Source[Config], known: dict[str, Any], who: Proof) -> Reply:
