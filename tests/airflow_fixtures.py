@@ -20,6 +20,7 @@ from include.local.database import Database
 from include.local.postgres import Postgres
 from include.store.db import DictConnection, connect
 from include.store.migrate import adopt_airflow
+from tests.conftest import EMPTY
 
 _AIRFLOWS_TABLES = (
     *("asset_event", "asset_dag_run_queue", "asset_active", "dag_schedule_asset_reference"),
@@ -72,8 +73,7 @@ def ours(airflow_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[DictConn
     our_settings.settings.cache_clear()
     with connect(airflow_url) as connection:
         yield connection
-        connection.execute("truncate job, audit, shard, connector, record, turn, budget restart identity cascade")
-        connection.execute("delete from execution")
+        connection.execute(EMPTY.encode())
     our_settings.settings.cache_clear()
 
 

@@ -2,61 +2,27 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
-from typer.testing import CliRunner, Result
 
 from include.cli.connectors import app
-from include.errors import ConfigError
-from include.settings import settings
 from include.store.db import DictConnection
+from tests.commands import Refused, Run, document, environment, going_well, refusing
+
+__all__ = ["SHOP", "Refused", "Run", "add_records", "add_workflow", "document", "environment", "refused", "run"]
 
 SHOP = ("python", "--set", "function=shop:items")
-Run = Callable[..., Result]
-Refused = Callable[..., str]
-
-
-@pytest.fixture
-def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The test's database in the environment, and no running system to be found."""
-    monkeypatch.setenv("MILLRACE_DATABASE_URL", database_url)
-    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
 
 
 @pytest.fixture
 def run(environment: None) -> Run:
     """Call `connectors` with these words; it must go well."""
-
-    def call(*words: str, input: str | None = None) -> Result:
-        result = CliRunner().invoke(app, words, input=input)
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result
-
-    return call
+    return going_well(app)
 
 
 @pytest.fixture
 def refused(environment: None) -> Refused:
     """Call `connectors` with these words; it must end with exit code 1 and an error of ours, which is returned."""
-
-    def call(*words: str, input: str | None = None) -> str:
-        result = CliRunner().invoke(app, words, input=input)
-        assert result.exit_code == 1
-        assert isinstance(result.exception, ConfigError), (result.output, result.exception)
-        return str(result.exception)
-
-    return call
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout)
+    return refusing(app)
 
 
 def add_records(db: DictConnection, connector_id: int, count: int) -> None:

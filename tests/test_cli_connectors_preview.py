@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,44 +17,11 @@ from include.settings import settings
 from include.store import connectors
 from include.store.db import DictConnection
 from tests.connector_commands import SHOP, Refused, Run, add_records, document, environment, refused, run
+from tests.json_server import answering, in_place_of_airflow
 
 __all__ = ["environment", "refused", "run"]
 
 SECRET = "s3cr3t-of-the-shop"
-
-
-Answer = Callable[[str, str, dict[str, str], Any], tuple[int, Any]]
-
-
-@contextmanager
-def answering(answer: Answer) -> Iterator[str]:
-    """A server of JSON on the loopback, which answers by method, path, headers and body; its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"null")
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, said = answer(self.command, self.path, headers, body)
-            content = json.dumps(said).encode()
-            self.send_response(status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_POST = do_GET
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 @pytest.fixture
@@ -206,10 +170,7 @@ class Airflow:
 @pytest.fixture
 def airflow(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
     airflow = Airflow()
-    with answering(airflow) as url:
-        monkeypatch.setenv("MILLRACE_URL", url)
-        monkeypatch.setenv("MILLRACE_USER", "admin")
-        monkeypatch.setenv("MILLRACE_PASSWORD", "secret")
+    with in_place_of_airflow(airflow, monkeypatch):
         yield airflow
 
 

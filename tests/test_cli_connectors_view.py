@@ -35,7 +35,7 @@ def mark(db: DictConnection, name: str, assignments: str, *values: object) -> No
         ("is_active = false", "paused", "paused"),
         ("paused_until = now() + interval '1 hour'", "paused", "paused until 2"),
         ("failing_since = '2026-01-02 03:04:05+00', failures = 7", "failing", "failing"),
-        ("not_before = now() + interval '1 hour'", "rate-limited", "rate-limited until 2"),
+        ("not_before = now() + interval '1 hour'", "rate-limited", "waits"),
         ("not_before = now() - interval '1 hour', failures = 1", "active", "active"),
         ("paused_until = now() - interval '1 hour'", "active", "active"),
     ],
@@ -47,6 +47,16 @@ def test_list_says_how_a_connector_is(run: Run, db: DictConnection, assignments:
     [listed] = document(run("list", "--json"))
     assert listed["state"] == state
     assert shown in run("list").stdout.splitlines()[1]
+
+
+def test_list_says_beside_its_table_until_when_a_connector_waits(run: Run, db: DictConnection) -> None:
+    """The instant is in a note, so that the table fits a narrow window; `show` and scripts have all in one place."""
+    run("add", "shop", *SHOP)
+    mark(db, "shop", "not_before = '2100-01-02 03:04:05+00', last_error = 'HTTP 429'")
+    until = "rate-limited until 2100-01-02 03:04:05"
+    assert run("list").stderr == f"connector 1 (shop): {until} UTC\nconnector 1 (shop): HTTP 429\n"
+    assert until in run("show", "shop").stdout
+    assert document(run("list", "--json"))[0]["not_before"] == "2100-01-02T03:04:05+00:00"
 
 
 def test_list_shows_how_far_a_connector_is(run: Run, db: DictConnection) -> None:

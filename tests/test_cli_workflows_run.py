@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -16,6 +13,7 @@ from include.errors import MillraceError, RetryableError
 from include.store import workflows
 from include.store.db import DictConnection
 from include.store.rows import workflow_from_row
+from tests.json_server import in_place_of_airflow
 from tests.workflow_commands import (
     URL,
     Refused,
@@ -42,7 +40,7 @@ class Airflow:
         self.states: list[str | None] = ["success"]
         self.fire: Callable[[], None] = lambda: None
 
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def __call__(self, method: str, path: str, _headers: dict[str, str], body: Any) -> tuple[int, Any]:
         if path == "/auth/token":
             return 201, {"access_token": "the token"}
         if method == "GET":
@@ -61,32 +59,9 @@ class Airflow:
 @pytest.fixture
 def airflow(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Airflow]:
     airflow = Airflow()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"null")
-            status, answer = airflow.answer(self.command, self.path, body)
-            content = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
     monkeypatch.setattr(dag_runs, "_FIRST_POLL_SECONDS", 0.001)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        monkeypatch.setenv("MILLRACE_URL", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("MILLRACE_USER", "admin")
-        monkeypatch.setenv("MILLRACE_PASSWORD", "secret")
+    with in_place_of_airflow(airflow, monkeypatch):
         yield airflow
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

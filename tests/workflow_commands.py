@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +12,26 @@ import typer
 from typer.testing import CliRunner, Result
 
 from include.cli import dead_letters, workflows
-from include.errors import ConfigError
-from include.settings import settings
 from include.store.db import DictConnection
+from tests.commands import Refused, Run, document, environment, going_well, refusing
+
+__all__ = [
+    "URL",
+    "Refused",
+    "Run",
+    "add_records",
+    "bury",
+    "call",
+    "document",
+    "environment",
+    "issues",
+    "one",
+    "refused",
+    "run",
+    "stop",
+]
 
 URL = "--set url=http://127.0.0.1:9/"
-Run = Callable[..., Result]
-Refused = Callable[..., str]
 
 app = typer.Typer()
 app.add_typer(workflows.app, name="workflows")
@@ -32,48 +43,21 @@ def call(line: str, input: str | None = None) -> Result:
 
 
 @pytest.fixture
-def environment(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The test's database in the environment, and no running system to be found."""
-    monkeypatch.setenv("MILLRACE_DATABASE_URL", database_url)
-    monkeypatch.setenv("MILLRACE_HOME", str(tmp_path / "home"))
-    settings.cache_clear()
-    yield
-    settings.cache_clear()
-
-
-@pytest.fixture
 def run(environment: None) -> Run:
     """Call a command line; it must go well."""
-
-    def going_well(line: str, input: str | None = None) -> Result:
-        result = call(line, input)
-        assert result.exit_code == 0, (result.output, result.exception)
-        return result
-
-    return going_well
+    return lambda line, input=None: going_well(app)(*shlex.split(line), input=input)
 
 
 @pytest.fixture
 def refused(environment: None) -> Refused:
     """Call a command line; it must end with exit code 1 and an error of ours, which is returned."""
-
-    def refusing(line: str, input: str | None = None) -> str:
-        result = call(line, input)
-        assert result.exit_code == 1
-        assert isinstance(result.exception, ConfigError), (result.output, result.exception)
-        return str(result.exception)
-
-    return refusing
+    return lambda line, input=None: refusing(app)(*shlex.split(line), input=input)
 
 
 @pytest.fixture
 def issues(db: DictConnection) -> int:
     """A connector `issues`, whose log is empty; its id."""
     return int(str(one(db, "insert into connector (name, kind) values ('issues', 'rest') returning id")["id"]))
-
-
-def document(result: Result) -> Any:
-    return json.loads(result.stdout)
 
 
 def one(db: DictConnection, statement: str, *parameters: object) -> dict[str, Any]:

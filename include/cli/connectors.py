@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from include.cli import connectors_preview, connectors_run, connectors_state, connectors_write
+from include.cli.clock import utcnow
 from include.cli.connectors_options import NameOrId
 from include.cli.connectors_view import (
     LIST_HEADERS,
@@ -19,15 +20,14 @@ from include.cli.connectors_view import (
     listed_cells,
     reader_cells,
     record_cells,
+    remarks,
     trouble,
 )
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line, print_table
-from include.errors import ConfigError
+from include.cli.row_edits import defect
 from include.store import connectors
-from include.store.edits import Row
 from include.store.rows import connector_from_row
 
 _SHOWN = 5
@@ -67,8 +67,8 @@ def list_connectors(
     if more:
         note(f"there are more: --after {rows[-1]['id']} shows the next {limit}, --limit 0 all of them")
     for row in rows if not as_json else ():
-        if (problem := trouble(row)) is not None:
-            note(f"connector {row['id']} ({row['name']}): {problem}")
+        for remark in remarks(row, now):
+            note(f"connector {row['id']} ({row['name']}): {remark}")
 
 
 def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
@@ -81,7 +81,7 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
         row = connectors.find(db, name_or_id)
         records = connectors.records(db, row["id"], limit=_SHOWN)
         readers = connectors.readers(db, row["id"])
-    row["error"] = row["error"] or _defect(row)
+    row["error"] = row["error"] or defect(connector_from_row(row))
     if as_json:
         print_json({**connector_document(row, now), "records": records, "workflows": readers})
         return
@@ -128,17 +128,6 @@ def list_records(
     print_table(RECORD_HEADERS, [record_cells(record) for record in records])
     if len(records) == limit and records[-1]["position"] > 1:
         note(f"there may be more: --from {records[-1]['position'] - 1} goes on")
-
-
-def _defect(row: Row) -> str | None:
-    """Why the connector cannot run, although nobody has tried it yet."""
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(connector_from_row(row))
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 # In the order in which the help lists them.

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from include.cli.clock import utcnow
 from include.cli.connectors_access import find_connection, system_environment
 from include.cli.connectors_view import excerpt, spell_cursor
-from include.cli.connectors_write import from_file, judged, vet
+from include.cli.connectors_write import from_file, judged
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line, print_table
+from include.cli.row_edits import vet
 from include.errors import ConfigError, MillraceError
 from include.model import Connector
 from include.store import connectors
@@ -61,7 +62,7 @@ def _stored(name_or_id: str | None) -> Connector:
         raise typer.BadParameter("write a NAME, or --file FILE")
     with open_database() as db:
         connector = connector_from_row(connectors.find(db, name_or_id))
-    vet(connector)
+    vet(connector, "connector")
     return connector
 
 

@@ -9,11 +9,11 @@ import typer
 from include.cli.airflow_api import airflow_api
 from include.cli.connectors_options import NameOrId
 from include.cli.connectors_view import trouble
-from include.cli.connectors_write import vet
 from include.cli.dag_runs import check_startable, trigger, wait_for_end
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
 from include.cli.output import print_json, print_line
+from include.cli.row_edits import vet
 from include.errors import ConfigError
 from include.model import Connector
 from include.store import connectors
@@ -60,6 +60,6 @@ def _check(connector: Connector) -> None:
     from include import registry  # brings the kinds, and with them an HTTP client
 
     check_startable(connector)
-    vet(connector)
+    vet(connector, "connector")
     if registry.source(connector.kind).runs_on == "api":
         raise ConfigError(f"connector {connector.name!r} does not pull: its records are pushed to it")

@@ -6,6 +6,7 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
+from include.cli import duty
 from include.cli.output import Cell, status_cell
 from include.cli.times import spell_duration, spell_instant
 from include.store.edits import Row
@@ -14,6 +15,7 @@ from include.store.rows import connector_from_row
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
 _EXCERPT = 120
+_LIMITED = "rate-limited"
 
 LIST_HEADERS = ("id", "name", "kind", "every", "state", "head", "pulled (UTC)", "failures")
 RECORD_HEADERS = ("position", "key", "stored (UTC)", "payload")
@@ -22,16 +24,13 @@ READER_HEADERS = ("id", "workflow", "owner", "position", "lag", "behind", "dead 
 
 def state(row: Row, now: datetime) -> str:
     """In a word, and until when where that is known."""
-    if row["error"] is not None:
-        return "ERROR"
-    if not row["is_active"]:
-        return "paused"
-    if row["paused_until"] is not None and row["paused_until"] > now:
-        return f"paused until {_to_the_second(row['paused_until'])}"
+    said = duty.state(row, now)
+    if said != "active":
+        return said
     if row["failing_since"] is not None:
         return "failing"
     if row["not_before"] is not None and row["not_before"] > now:
-        return f"rate-limited until {_to_the_second(row['not_before'])}"
+        return f"{_LIMITED} until {_to_the_second(row['not_before'])}"
     return "active"
 
 
@@ -48,11 +47,18 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
         row["name"],
         row["kind"],
         _every(row["every"]),
-        _state_cell(row, now),
+        Cell("waits") if state(row, now).startswith(_LIMITED) else _state_cell(row, now),
         str(row["head"]),
         _to_the_second(row["pulled_at"]),
         str(row["failures"] or ""),
     ]
+
+
+def remarks(row: Row, now: datetime) -> list[str]:
+    """What a list says beside its table: until when a connector waits, and what went wrong."""
+    said = state(row, now)
+    wait = f"{said} UTC" if said.startswith(_LIMITED) else None
+    return [remark for remark in (wait, trouble(row)) if remark is not None]
 
 
 def trouble(row: Row) -> str | None:

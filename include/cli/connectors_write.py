@@ -7,19 +7,19 @@ from typing import Annotated, Any
 
 import typer
 
+from include.cli.clock import utcnow
 from include.cli.connectors_options import FILE_COLUMNS, NameOrId, Options
 from include.cli.connectors_view import connector_document
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
-from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line
-from include.cli.payload import assign, read_payload
+from include.cli.row_edits import checked_name, new_settings, vet
 from include.cli.row_files import read_rows
 from include.errors import ConfigError
 from include.model import Connector
 from include.store import connectors
 from include.store.connectors import DEFAULTS
-from include.store.edits import Row, changing, is_id
+from include.store.edits import Row, changing
 from include.store.rows import connector_from_row
 
 # Columns that only a stored row has; a connector is judged, and tried out, without them.
@@ -95,16 +95,14 @@ def edit(
         row = connectors.find(db, name_or_id)
         changes = options.columns()
         if name is not None:
-            changes["name"] = _checked_name(name)
+            changes["name"] = checked_name(name)
         if kind is not None:
             changes["kind"] = kind
-        config = read_payload(options.config, options.config_file, "--config")
-        if config is not None or options.assignments or unset:
-            base = row["config"] if config is None else config
-            changes["config"] = assign(base, options.assignments or (), unset or (), "config")
+        text, file, assignments = options.config, options.config_file, options.assignments
+        changes |= new_settings("config", row["config"], text, file, assignments, unset)
         if not changes:
             raise ConfigError("nothing to change; `./millrace connectors edit --help` lists what can be given")
-        vet(connector_from_row({**row, **changes}))
+        vet(connector_from_row({**row, **changes}), "connector")
         with changing(db):
             row = connectors.change(db, row["id"], changes)
     if as_json:
@@ -119,41 +117,20 @@ def from_file(file: str) -> list[dict[str, Any]]:
     for row in rows:
         if "kind" not in row:
             raise ConfigError(f"connector {row['name']!r}: it has no kind; write kind: rest, or another")
-        _checked_name(row["name"])
+        checked_name(row["name"])
     return rows
 
 
 def judged(columns: dict[str, Any], now: datetime) -> Connector:
     """What the columns will be as a connector; `ConfigError` if it could not run."""
     connector = connector_from_row({**DEFAULTS, **columns, "created_at": now, "schedule_changed_at": now, **_UNSTORED})
-    vet(connector)
+    vet(connector, "connector")
     return connector
 
 
-def vet(connector: Connector) -> None:
-    """Raise `ConfigError` that names the connector, if it could not run."""
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(connector)
-    except ConfigError as error:
-        raise ConfigError(f"connector {connector.name!r}: {error}") from error
-
-
 def _columns(name: str, kind: str, options: Options) -> dict[str, Any]:
-    config = read_payload(options.config, options.config_file, "--config") or {}
-    return {
-        "name": _checked_name(name),
-        "kind": kind,
-        **options.columns(),
-        "config": assign(config, options.assignments or (), what="config"),
-    }
-
-
-def _checked_name(name: str) -> str:
-    if is_id(name):
-        raise ConfigError(f"the name {name} would be read as an id; write one that is not all digits")
-    return name
+    config = new_settings("config", {}, options.config, options.config_file, options.assignments)
+    return {"name": checked_name(name), "kind": kind, **options.columns(), **config}
 
 
 def _print_written(done: str, row: Row) -> None:

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from include.cli.clock import parse_past, utcnow
 from include.cli.database import open_database
+from include.cli.duty import Yes, confirm
 from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
 from include.cli.output import Cell, note, print_json, print_line, print_table
 from include.cli.times import spell_duration, spell_instant
-from include.cli.workflows_options import parse_past
-from include.cli.workflows_state import confirm
 from include.errors import ConfigError
 from include.store import dead_letters, workflows
 from include.store.db import DictConnection
@@ -145,7 +144,7 @@ def discard(
     workflow: OfWorkflow = None,
     everything: All = False,
     since: Since = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Give up on dead letters for good: they are kept, and count as resolved.
@@ -155,7 +154,7 @@ def discard(
     with open_database() as db:
         rows = _chosen(db, ids or [], workflow, everything, since)
         if rows and not yes:
-            confirm(f"Discard {_counted(len(rows))}?", f"discard {_counted(len(rows))}")
+            confirm(f"discard {_counted(len(rows))}")
         with changing(db):
             done = dead_letters.discard(db, [row["id"] for row in rows])
     if as_json:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from include.cli import jobs_run, jobs_state, jobs_write
+from include.cli.clock import fires_after, next_fires, parse_past, utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
 from include.cli.jobs_view import (
@@ -19,15 +20,13 @@ from include.cli.jobs_view import (
     described,
     execution_cells,
     execution_document,
-    fires_after,
     job_document,
     listed_cells,
     listed_document,
-    next_fires,
-    utcnow,
 )
 from include.cli.output import Cell, note, print_json, print_line, print_table
-from include.cli.times import parse_duration, parse_instant, spell_duration, spell_instant, spell_wall
+from include.cli.row_edits import defect
+from include.cli.times import spell_duration, spell_instant, spell_wall
 from include.errors import ConfigError
 from include.model import Status
 from include.store import jobs
@@ -85,7 +84,7 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
     with open_database() as db:
         row = jobs.find(db, name_or_id)
         executions = jobs.executions(db, row["id"], limit=_SHOWN)
-    row["error"] = row["error"] or _defect(row)
+    row["error"] = row["error"] or defect(job_from_row(row))
     fires = next_fires(job_from_row(row), now, _SHOWN)
     if as_json:
         shown = [execution_document(execution) for execution in executions]
@@ -121,7 +120,7 @@ def executions(
     Example: `./millrace jobs executions nightly --status failed --since 1d`
     """
     now = utcnow()
-    first = None if since is None else _since(since, now)
+    first = None if since is None else parse_past(since, "--since", now)
     with open_database() as db:
         if name_or_id is None:
             begin = first or now - _ALL_JOBS_SINCE
@@ -193,26 +192,6 @@ def _executions_of_one(
         return [{"job": None, **row} for row in rows]
     rows = jobs.executions(db, job["id"], status=status, since=since, limit=limit)
     return [{"job": job["name"], **row} for row in rows]
-
-
-def _since(text: str, now: datetime) -> datetime:
-    try:
-        return now - parse_duration(text, "--since")
-    except OverflowError:
-        return datetime.min.replace(tzinfo=now.tzinfo)
-    except ConfigError:
-        return parse_instant(text, "--since", zone="UTC", now=now)
-
-
-def _defect(row: Row) -> str | None:
-    """Why the job cannot run, although nobody has tried it yet."""
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(job_from_row(row))
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 def _print_payload(payload: dict[str, Any]) -> None:

@@ -16,7 +16,8 @@ from include.cli.jobs_options import AsJson, NameOrId
 from include.cli.jobs_view import EXECUTION_HEADERS, execution_cells, execution_document
 from include.cli.output import print_json, print_line, print_table
 from include.cli.payload import parse_object
-from include.errors import ConfigError, MillraceError
+from include.cli.row_edits import vet
+from include.errors import MillraceError
 from include.model import FINAL, Job
 from include.store import jobs
 from include.store.db import DictConnection
@@ -62,13 +63,8 @@ def run(
 
 
 def _check(job: Job, overrides: dict[str, Any]) -> None:
-    from include import registry  # brings the kinds, and with them an HTTP client
-
     check_startable(job)
-    try:
-        registry.vet(replace(job, payload={**job.payload, **overrides}))
-    except ConfigError as error:
-        raise ConfigError(f"job {job.name!r}: {error}") from error
+    vet(replace(job, payload={**job.payload, **overrides}), "job")
 
 
 def _outcome(db: DictConnection, api: AirflowApi, job: Job, due: datetime, run_id: str) -> Row:

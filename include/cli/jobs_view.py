@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
-from itertools import islice
+from datetime import datetime, timedelta
 from typing import Any
 
+from include.cli.clock import next_fires
+from include.cli.duty import state
 from include.cli.output import Cell, status_cell
 from include.cli.times import spell_duration, spell_instant
-from include.errors import ConfigError
 from include.model import Job
 from include.store.edits import Row
 from include.store.rows import job_from_row
 
-_TICK = timedelta(microseconds=1)
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = (
     "schedule_revision",
@@ -37,33 +35,6 @@ EXECUTION_HEADERS = (
     "code",
     "error",
 )
-
-
-def fires_after(job: Job, now: datetime) -> Iterator[datetime]:
-    """The occurrences to come, by the schedule and `paused_until`; whether the job is active is not asked."""
-    try:
-        job.schedule.validate()
-    except ConfigError:
-        return
-    instant = now if job.paused_until is None else max(now, job.paused_until - _TICK)
-    while (found := job.schedule.next_after(instant)) is not None:
-        yield found
-        instant = found
-
-
-def next_fires(job: Job, now: datetime, count: int) -> list[datetime]:
-    """The occurrences at which the job as it stands will fire; none while it is paused without an end."""
-    return list(islice(fires_after(job, now), count)) if job.is_active else []
-
-
-def state(row: Row, now: datetime) -> str:
-    if row["error"] is not None:
-        return "ERROR"
-    if not row["is_active"]:
-        return "paused"
-    if row["paused_until"] is not None and row["paused_until"] > now:
-        return f"paused until {spell_instant(row['paused_until'])}"
-    return "active"
 
 
 def job_document(row: Row, now: datetime) -> dict[str, Any]:
@@ -181,7 +152,3 @@ def _rounded(length: timedelta) -> timedelta:
     """To the millisecond, and above a minute to the second."""
     unit = timedelta(seconds=1) if length >= timedelta(minutes=1) else timedelta(milliseconds=1)
     return round(length / unit) * unit
-
-
-def utcnow() -> datetime:
-    return datetime.now(timezone.utc)

@@ -7,15 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
+from include.cli.clock import next_fires, utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import NO_SCHEDULE, AsJson, NameOrId, Options, taking_options
-from include.cli.jobs_view import job_document, next_fires, utcnow
+from include.cli.jobs_view import job_document
 from include.cli.output import note, print_json, print_line
-from include.cli.payload import assign, read_payload
+from include.cli.row_edits import checked_name, new_settings, vet
 from include.cli.times import spell_instant
 from include.errors import ConfigError
 from include.store import jobs
-from include.store.edits import Row, changing, is_id
+from include.store.edits import Row, changing
 from include.store.jobs import DEFAULTS
 from include.store.rows import job_from_row
 
@@ -38,10 +39,9 @@ def add(
     Example: `./millrace jobs add nightly webhook --cron "0 3 * * *" --set url=https://example.com/hook`
     """
     now = utcnow()
-    _check_name(name)
-    columns = {"name": name, "kind": kind, **options.columns(zone="UTC", now=now)}
-    columns["payload"] = assign(read_payload(options.payload, options.payload_file) or {}, options.assignments or ())
-    _vet({**DEFAULTS, **columns, "created_at": now, "schedule_changed_at": now, **_UNSTORED})
+    columns = {"name": checked_name(name), "kind": kind, **options.columns(zone="UTC", now=now)}
+    columns |= new_settings("payload", {}, options.payload, options.payload_file, options.assignments)
+    vet(job_from_row({**DEFAULTS, **columns, "created_at": now, "schedule_changed_at": now, **_UNSTORED}), "job")
     with open_database() as db, changing(db):
         row = jobs.insert(db, columns)
     _show_written("added", row, now, as_json)
@@ -74,34 +74,17 @@ def edit(
                 raise ConfigError("--no-schedule is given together with a schedule; keep one of them")
             changes.update(NO_SCHEDULE)
         if name is not None:
-            _check_name(name)
-            changes["name"] = name
+            changes["name"] = checked_name(name)
         if kind is not None:
             changes["kind"] = kind
-        payload = read_payload(options.payload, options.payload_file)
-        if payload is not None or options.assignments or unset:
-            base = row["payload"] if payload is None else payload
-            changes["payload"] = assign(base, options.assignments or (), unset or ())
+        text, file, assignments = options.payload, options.payload_file, options.assignments
+        changes |= new_settings("payload", row["payload"], text, file, assignments, unset)
         if not changes:
             raise ConfigError("nothing to change; `./millrace jobs edit --help` lists what can be given")
-        _vet({**row, **changes})
+        vet(job_from_row({**row, **changes}), "job")
         with changing(db):
             row = jobs.change(db, row["id"], changes)
     _show_written("changed", row, now, as_json)
-
-
-def _check_name(name: str) -> None:
-    if is_id(name):
-        raise ConfigError(f"the name {name} would be read as an id; write one that is not all digits")
-
-
-def _vet(row: Row) -> None:
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(job_from_row(row))
-    except ConfigError as error:
-        raise ConfigError(f"job {row['name']!r}: {error}") from error
 
 
 def _show_written(done: str, row: Row, now: datetime, as_json: bool) -> None:

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from include.cli import workflows_run, workflows_state, workflows_watermark, workflows_write
+from include.cli.clock import next_fires, utcnow
 from include.cli.database import open_database
 from include.cli.dead_letters import HEADERS, letter_cells
 from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line, print_table
+from include.cli.row_edits import defect
 from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId
 from include.cli.workflows_view import (
@@ -23,14 +24,11 @@ from include.cli.workflows_view import (
     lag_cells,
     lag_document,
     listed_cells,
-    next_fires,
     tell_troubles,
     trouble_of,
     workflow_document,
 )
-from include.errors import ConfigError
 from include.store import connectors, dead_letters, workflows
-from include.store.edits import Row
 from include.store.rows import workflow_from_row
 
 _SHOWN = 5
@@ -90,7 +88,7 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
     with open_database() as db:
         row = workflows.find(db, name_or_id)
         letters = dead_letters.page(db, workflow_id=row["id"], open=True, limit=_SHOWN)
-    row["error"] = row["error"] or _defect(row)
+    row["error"] = row["error"] or defect(workflow_from_row(row))
     fires = next_fires(workflow_from_row(row), now, _SHOWN)
     if as_json:
         print_json({**workflow_document(row, now), "next": fires, "newest_dead_letters": letters})
@@ -133,17 +131,6 @@ def lag(
         note("no workflows; `./millrace workflows add --help` shows how to add one")
     if more:
         note("there are more, less far behind: --limit 0 shows all of them")
-
-
-def _defect(row: Row) -> str | None:
-    """Why the workflow cannot run, although nobody has tried it yet."""
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(workflow_from_row(row))
-    except ConfigError as error:
-        return str(error)
-    return None
 
 
 # In the order in which the help lists them.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import typer
 
+from include.cli.clock import parse_past
 from include.cli.times import parse_duration, parse_instant
-from include.errors import ConfigError
 
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow's name, or its id (all digits).")]
-NamesOrIds = Annotated[list[str], typer.Argument(metavar="NAME|ID", help="Names, or ids (all digits).")]
 
 _WHEN, _WHAT, _HOW = "When", "What", "How"
 _PLAIN = ("owner", "on_error", "batch_size", "retries", "retry_backoff")
@@ -100,19 +99,3 @@ class Options:
         if self.active is not None:
             given["is_active"] = self.active
         return given
-
-
-def parse_past(text: str, what: str, now: datetime) -> datetime:
-    """`2h` or `-2h`: so long ago; or ISO 8601, in UTC if it has no offset."""
-    try:
-        return now - parse_duration(text.strip().removeprefix("-"), what)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=timezone.utc)
-    except ConfigError:
-        pass
-    try:
-        return parse_instant(text, what, zone="UTC", now=now)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{what}: {text!r} is not an instant; write 2026-07-01T09:00:00Z, or 2h for two hours ago"
-        ) from error

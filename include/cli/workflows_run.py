@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 
 from include.cli.airflow_api import airflow_api
+from include.cli.clock import utcnow
 from include.cli.dag_runs import check_startable, trigger, wait_for_end
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
 from include.cli.output import print_json, print_line
+from include.cli.row_edits import vet
 from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId
 from include.cli.workflows_view import lag_document, tell_troubles, trouble_of
@@ -55,14 +56,9 @@ def run(
 
 
 def _check(row: Row) -> None:
-    from include import registry  # brings the kinds, and with them an HTTP client
-
     workflow = workflow_from_row(row)
     check_startable(workflow)
-    try:
-        registry.vet(workflow)
-    except ConfigError as error:
-        raise ConfigError(f"workflow {workflow.name!r}: {error}") from error
+    vet(workflow, "workflow")
     if row["stopped_at"] is not None:
         raise ConfigError(f"workflow {workflow.name!r}: {trouble_of(row)}")
     if not row["begun"] and workflow.started_at > utcnow():

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
-from include.cli import jobs_view
+from include.cli import duty
+from include.cli.clock import next_fires
 from include.cli.output import Cell, note, status_cell
 from include.cli.times import spell_duration, spell_instant
-from include.errors import ConfigError
-from include.model import Workflow
 from include.store.edits import Row
 from include.store.rows import workflow_from_row
 
-_TICK = timedelta(microseconds=1)
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
 _STOPPED = "STOPPED"
@@ -37,27 +34,11 @@ LAG_HEADERS = (
 )
 
 
-def next_fires(workflow: Workflow, now: datetime, count: int) -> list[datetime]:
-    """When the workflow as it stands will look for records; never while it is paused without an end."""
-    try:
-        workflow.schedule.validate()
-    except ConfigError:
-        return []
-    paused_until = workflow.paused_until or now
-
-    def following() -> Any:
-        instant: datetime | None = max(now, paused_until - _TICK)
-        while instant is not None and (instant := workflow.schedule.next_after(instant)) is not None:
-            yield instant
-
-    return list(islice(following(), count)) if workflow.is_active else []
-
-
 def state(row: Row, now: datetime) -> str:
     """As that of a job, or `STOPPED` at a record until a person decides, or `waiting` to begin."""
     if row["error"] is None and row["stopped_at"] is not None:
         return _STOPPED
-    said = jobs_view.state(row, now)
+    said = duty.state(row, now)
     return f"waiting until {spell_instant(row['started_at'])}" if said == "active" and not row["begun"] else said
 
 

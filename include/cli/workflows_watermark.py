@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from include.cli.clock import parse_past, utcnow
 from include.cli.database import open_database
-from include.cli.jobs_options import AsJson
-from include.cli.jobs_view import utcnow
+from include.cli.duty import Yes, confirm, found
+from include.cli.jobs_options import AsJson, NamesOrIds
 from include.cli.output import note, print_json, print_line
-from include.cli.workflows_options import NameOrId, NamesOrIds, parse_past
-from include.cli.workflows_state import confirm, found
+from include.cli.workflows_options import NameOrId
 from include.errors import ConfigError
 from include.store import workflows
 from include.store.db import DictConnection
@@ -74,7 +74,7 @@ def skip(
             help="Up to this record, or all stored until then, without processing them.",
         ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Yes = False,
     as_json: AsJson = False,
 ) -> None:
     """Go on after the record at which a workflow has stopped; or with --to, ahead in the log.
@@ -90,8 +90,7 @@ def skip(
             with changing(db):
                 mark = workflows.lock_watermark(db, row["id"])
                 target = _ahead(db, row, mark, to, now)
-            what = f"skip {_counted(target - mark.position)} of workflow {row['name']!r}"
-            confirm(f"{what[0].upper()}{what[1:]}?", what)
+            confirm(f"skip {_counted(target - mark.position)} of workflow {row['name']!r}")
         with changing(db):
             mark = workflows.lock_watermark(db, row["id"])
             target = _stop(row, mark) if to is None else _ahead(db, row, mark, to, now)
@@ -111,7 +110,7 @@ def retry(names_or_ids: NamesOrIds, as_json: AsJson = False) -> None:
     Example: `./millrace workflows retry "to crm"`
     """
     with open_database() as db:
-        rows = found(db, names_or_ids)
+        rows = found(db, workflows.find, names_or_ids)
         for row in rows:
             if row["stopped_at"] is None:
                 raise ConfigError(f"workflow {row['name']!r} has not stopped, so there is nothing to try again")

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
+from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
-from include.cli.jobs_view import utcnow
 from include.cli.output import note, print_json, print_line
-from include.cli.payload import assign, read_payload
+from include.cli.row_edits import checked_name, new_settings, vet
 from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId, Options
 from include.cli.workflows_view import workflow_document
 from include.errors import ConfigError
 from include.store import connectors, workflows
 from include.store.db import DictConnection
-from include.store.edits import Row, changing, is_id
+from include.store.edits import Row, changing
 from include.store.rows import workflow_from_row
 from include.store.workflows import DEFAULTS
 
@@ -41,15 +41,14 @@ def add(
     Example: `./millrace workflows add "to crm" webhook --connector issues --set url=https://example.com/hook`
     """
     now = utcnow()
-    _check_name(name)
-    columns = {"name": name, "kind": kind, **options.columns(now)}
-    columns["payload"] = assign(read_payload(options.payload, options.payload_file) or {}, options.assignments or ())
+    columns = {"name": checked_name(name), "kind": kind, **options.columns(now)}
+    columns |= new_settings("payload", {}, options.payload, options.payload_file, options.assignments)
     with open_database() as db:
         source = connectors.find(db, connector)
         columns["connector_id"] = source["id"]
         started_at = columns.get("started_at", now)
         judged = {**DEFAULTS, **columns, "started_at": started_at, "schedule_changed_at": now, **_UNSTORED}
-        _vet({**judged, "connector": source["name"]})
+        vet(workflow_from_row({**judged, "connector": source["name"]}), "workflow")
         with changing(db):
             row = workflows.insert(db, columns)
         _tell_filter(db, row, columns)
@@ -83,35 +82,18 @@ def edit(
                 f"`./millrace workflows rewind {row['id']} --to TIME` goes back, and `skip --to` ahead"
             )
         if name is not None:
-            _check_name(name)
-            changes["name"] = name
+            changes["name"] = checked_name(name)
         if kind is not None:
             changes["kind"] = kind
-        payload = read_payload(options.payload, options.payload_file)
-        if payload is not None or options.assignments or unset:
-            base = row["payload"] if payload is None else payload
-            changes["payload"] = assign(base, options.assignments or (), unset or ())
+        text, file, assignments = options.payload, options.payload_file, options.assignments
+        changes |= new_settings("payload", row["payload"], text, file, assignments, unset)
         if not changes:
             raise ConfigError("nothing to change; `./millrace workflows edit --help` lists what can be given")
-        _vet({**row, **changes})
+        vet(workflow_from_row({**row, **changes}), "workflow")
         with changing(db):
             row = workflows.change(db, row["id"], changes)
         _tell_filter(db, row, changes)
     _show_written("changed", row, now, as_json)
-
-
-def _check_name(name: str) -> None:
-    if is_id(name):
-        raise ConfigError(f"the name {name} would be read as an id; write one that is not all digits")
-
-
-def _vet(row: Row) -> None:
-    from include import registry  # brings the kinds, and with them an HTTP client
-
-    try:
-        registry.vet(workflow_from_row(row))
-    except ConfigError as error:
-        raise ConfigError(f"workflow {row['name']!r}: {error}") from error
 
 
 def _tell_filter(db: DictConnection, row: Row, changes: dict[str, Any]) -> None:

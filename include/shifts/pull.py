@@ -208,7 +208,7 @@ class Pulling:
             if done.stored or done.cut:
                 log.info("%s", done)
             if await records.pulled(connector.id) is not None:
-                await tell(self._post, connector, "recovered", connector.error)
+                await tell(self._post, connector, "recovered", None)
         elif isinstance(failure, RateLimitedError):
             seconds = failure.after_seconds or _WAIT_SECONDS
             log.info("%s; told to wait %.0f s: %s", done, seconds, self._spell(failure))

@@ -10,9 +10,8 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
 
-from include.errors import ConfigError
 from include.store.db import DictConnection, queries
-from include.store.edits import LARGEST_ID, Row, document, is_id, no_such
+from include.store.edits import Row, document, find_row, returned_row
 
 # What a new connector has where nothing else is said: the defaults of the table, known here so that a connector can be
 # judged as a whole, and tried out, before there is a row.
@@ -37,10 +36,7 @@ _SQL = {name: text.encode() for name, text in queries("connectors").items()}
 
 def find(db: DictConnection, name_or_id: str) -> Row:
     """The connector of that id (all digits) or name; `ConfigError` names the ones that were probably meant."""
-    found = _by_id(db, int(name_or_id)) if is_id(name_or_id) else _by_name(db, name_or_id)
-    if found is None:
-        raise no_such("connector", name_or_id, (str(row["name"]) for row in db.execute(_SQL["connector_names"])))
-    return found
+    return find_row(db, "connector", _SQL, name_or_id)
 
 
 def page(
@@ -60,17 +56,17 @@ def page(
 
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
     """Add a connector; columns that are not given have their default. Call it inside `changing`."""
-    return _one(db, "insert_connector", {"columns": document({**DEFAULTS, **columns})})
+    return returned_row(db, "connector", _SQL["insert_connector"], {"columns": document({**DEFAULTS, **columns})})
 
 
 def change(db: DictConnection, connector_id: int, changes: Mapping[str, Any]) -> Row:
     """Set the columns that are given and no other. Call it inside `changing`."""
-    return _one(db, "change_connector", {"id": connector_id, "changes": document(changes)})
+    return returned_row(db, "connector", _SQL["change_connector"], {"id": connector_id, "changes": document(changes)})
 
 
 def rewind(db: DictConnection, connector_id: int) -> Row:
     """Forget the cursor, so that everything is pulled again; what is stored already is not stored again."""
-    return _one(db, "rewind_connector", {"id": connector_id})
+    return returned_row(db, "connector", _SQL["rewind_connector"], {"id": connector_id})
 
 
 def holdings(db: DictConnection, ids: Sequence[int]) -> list[Row]:
@@ -97,18 +93,3 @@ def records(
 def readers(db: DictConnection, connector_id: int) -> list[Row]:
     """The workflows that read a connector's records, with how far each is behind."""
     return db.execute(_SQL["readers"], {"connector_id": connector_id}).fetchall()
-
-
-def _by_id(db: DictConnection, connector_id: int) -> Row | None:
-    return db.execute(_SQL["connector_by_id"], {"id": connector_id}).fetchone() if connector_id <= LARGEST_ID else None
-
-
-def _by_name(db: DictConnection, name: str) -> Row | None:
-    return db.execute(_SQL["connector_by_name"], {"name": name}).fetchone()
-
-
-def _one(db: DictConnection, statement: str, parameters: Mapping[str, Any]) -> Row:
-    row = db.execute(_SQL[statement], parameters).fetchone()
-    if row is None:
-        raise ConfigError(f"connector {parameters.get('id')} is gone: somebody deleted it just now")
-    return row

@@ -58,6 +58,31 @@ def no_such(noun: str, name_or_id: str, names: Iterable[str]) -> ConfigError:
     return ConfigError(f"there is no {noun} named {name_or_id!r}; {hint}")
 
 
+def find_row(db: DictConnection, noun: str, sql: Mapping[str, bytes], name_or_id: str) -> Row:
+    """The row of that id (all digits) or name, by the statements of a table in which names are unique.
+
+    `ConfigError` names the rows that were probably meant.
+    """
+    found: Row | None
+    if not is_id(name_or_id):
+        found = db.execute(sql[f"{noun}_by_name"], {"name": name_or_id}).fetchone()
+    elif int(name_or_id) <= LARGEST_ID:
+        found = db.execute(sql[f"{noun}_by_id"], {"id": int(name_or_id)}).fetchone()
+    else:
+        found = None
+    if found is None:
+        raise no_such(noun, name_or_id, (str(row["name"]) for row in db.execute(sql[f"{noun}_names"])))
+    return found
+
+
+def returned_row(db: DictConnection, noun: str, statement: bytes, parameters: Mapping[str, Any]) -> Row:
+    """The row that a statement inserts, changes or locks; `ConfigError` if it is no longer there."""
+    row = db.execute(statement, parameters).fetchone()
+    if row is None:
+        raise ConfigError(f"{noun} {parameters.get('id')} is gone: somebody deleted it just now")
+    return row
+
+
 def document(columns: Mapping[str, Any]) -> Jsonb:
     """Columns as a document that `jsonb_populate_record` turns into a row."""
     return Jsonb(dict(columns), dumps=partial(json.dumps, default=_spell))

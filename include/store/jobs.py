@@ -5,15 +5,13 @@ Rows are dicts here and not `Job`s: people see every column, and a row that make
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from include.errors import ConfigError
 from include.store.db import DictConnection, queries
-from include.store.edits import LARGEST_ID, Row, document, is_id
+from include.store.edits import Row, document, find_row, returned_row
 
 # What a new job has where nothing else is said: the defaults of the table, known here so that a job can be judged as a
 # whole before there is a row.
@@ -46,15 +44,7 @@ _SQL = {name: text.encode() for name, text in queries("jobs").items()}
 
 def find(db: DictConnection, name_or_id: str) -> Row:
     """The job of that id (all digits) or name; `ConfigError` names the ones that were probably meant."""
-    found = _by_id(db, int(name_or_id)) if is_id(name_or_id) else _by_name(db, name_or_id)
-    if found is not None:
-        return found
-    if is_id(name_or_id):
-        raise ConfigError(f"there is no job with id {name_or_id}; `./millrace jobs list` shows those there are")
-    names = [str(row["name"]) for row in db.execute(_SQL["job_names"])]
-    close = difflib.get_close_matches(name_or_id, names, n=3)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "`./millrace jobs list` shows those there are"
-    raise ConfigError(f"there is no job named {name_or_id!r}; {hint}")
+    return find_row(db, "job", _SQL, name_or_id)
 
 
 def page(
@@ -74,12 +64,12 @@ def page(
 
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
     """Add a job; columns that are not given have their default. Call it inside `changing`."""
-    return _one(db, "insert_job", {"columns": document({**DEFAULTS, **columns})})
+    return returned_row(db, "job", _SQL["insert_job"], {"columns": document({**DEFAULTS, **columns})})
 
 
 def change(db: DictConnection, job_id: int, changes: Mapping[str, Any]) -> Row:
     """Set the columns that are given and no other. Call it inside `changing`."""
-    return _one(db, "change_job", {"id": job_id, "changes": document(changes)})
+    return returned_row(db, "job", _SQL["change_job"], {"id": job_id, "changes": document(changes)})
 
 
 def remove(db: DictConnection, ids: Sequence[int]) -> list[Row]:
@@ -103,18 +93,3 @@ def executions(
 def executions_of_all(db: DictConnection, *, status: str | None, since: datetime, limit: int) -> list[Row]:
     """The newest executions of the jobs there are, each with its job's name as `job`."""
     return db.execute(_SQL["executions_of_all"], {"status": status, "since": since, "limit": limit}).fetchall()
-
-
-def _by_id(db: DictConnection, job_id: int) -> Row | None:
-    return db.execute(_SQL["job_by_id"], {"id": job_id}).fetchone() if job_id <= LARGEST_ID else None
-
-
-def _by_name(db: DictConnection, name: str) -> Row | None:
-    return db.execute(_SQL["job_by_name"], {"name": name}).fetchone()
-
-
-def _one(db: DictConnection, statement: str, parameters: Mapping[str, Any]) -> Row:
-    row = db.execute(_SQL[statement], parameters).fetchone()
-    if row is None:
-        raise ConfigError(f"job {parameters.get('id')} is gone: somebody deleted it just now")
-    return row

@@ -21,7 +21,7 @@ _SQL = {name: text.encode() for name, text in queries("progress").items()}
 
 # Of records read ahead: one workflow's share of the triggerer's memory.
 _ROWS = 200
-_BYTES = 2 * 1024 * 1024
+_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 from include.errors import ConfigError
 from include.store.db import DictConnection, queries
-from include.store.edits import LARGEST_ID, Row, document, is_id, no_such
+from include.store.edits import LARGEST_ID, Row, document, is_id, no_such, returned_row
 
 # What a new workflow has where nothing else is said: the defaults of the table, known here so that a workflow can be
 # judged as a whole before there is a row. `started_at`: now, by the database's clock.
@@ -118,9 +118,7 @@ def filter_sample(db: DictConnection, connector_id: int, path: str) -> tuple[int
 
 def lock_watermark(db: DictConnection, workflow_id: int) -> Watermark:
     """Where the workflow is; nobody moves the watermark until the transaction ends. Call it inside `changing`."""
-    row: Row | None = db.execute(_SQL["lock_watermark"], {"id": workflow_id}).fetchone()
-    if row is None:
-        raise _gone(workflow_id)
+    row = returned_row(db, "workflow", _SQL["lock_watermark"], {"id": workflow_id})
     if row["oldest"] is None:
         row["oldest"] = row["head"] + 1
     return Watermark(**row)
@@ -144,11 +142,5 @@ def retry(db: DictConnection, ids: Sequence[int]) -> list[int]:
 
 
 def _written(db: DictConnection, statement: str, parameters: Mapping[str, Any]) -> Row:
-    row: Row | None = db.execute(_SQL[statement], parameters).fetchone()
-    if row is None:
-        raise _gone(parameters["id"])
+    row = returned_row(db, "workflow", _SQL[statement], parameters)
     return page(db, id=row["id"])[0]
-
-
-def _gone(workflow_id: int) -> ConfigError:
-    return ConfigError(f"workflow {workflow_id} is gone: somebody deleted it just now")
