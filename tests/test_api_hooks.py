@@ -12,6 +12,8 @@ import pytest
 from include.store.db import DictConnection
 from tests.api_server import SECRET, Answer, Api, add_connector, serving, signed
 
+pytestmark = pytest.mark.xdist_group("api")  # FastAPI is imported in one process only
+
 TOKEN = {"Authorization": "Bearer a-token"}
 
 

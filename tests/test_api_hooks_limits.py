@@ -17,6 +17,8 @@ from include.api.problem import answer_problems
 from include.store.db import DictConnection
 from tests.api_server import Api, add_connector, serving, signed
 
+pytestmark = pytest.mark.xdist_group("api")  # FastAPI is imported in one process only
+
 ROOT = Path(__file__).parent.parent
 LIMIT = 4 * 1024
 

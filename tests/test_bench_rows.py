@@ -164,6 +164,7 @@ def test_a_lost_connection_is_made_anew(rows: Rows, db: Any) -> None:
 
 
 @pytest.mark.fresh_database
+@pytest.mark.e2e
 def test_the_peer_loads_what_the_source_has(database_url: str, db: Any, tmp_path: Any) -> None:
     """dlt then has all records in a table of its own, and says how long each part took; its files are in its folder."""
     with closing(Source(items=25, page=10)) as source:

@@ -124,7 +124,7 @@ BAD = (
     (f"{ADD} --start-from yesterday", "--start-from: 'yesterday' is not an instant; write 2026-"),
     (f"{ADD} --started-at yesterday", "--started-at: 'yesterday' is not an instant"),
     (f"{ADD} --every 0.5s", "write 1 second at least"),
-    (f"{ADD} --set 'body={{{{ record. }}}}'", "body: not a template"),
+    (f"{ADD} --set 'body={{{{ record. }}}}'", "body: expected name or number"),
     (f"{ADD} --set method=GET", "method: Extra inputs are not permitted"),
     (f"workflows add crm webhok --connector issues {URL}", "did you mean 'webhook'?"),
     ("workflows add crm webhook --connector issues", "url: Field required"),

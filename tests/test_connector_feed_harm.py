@@ -53,6 +53,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", BOMBS)
 async def test_entities_do_not_grow(egress: Egress, name: str) -> None:
     """A feed whose entities would grow without bound is refused, or read without them."""

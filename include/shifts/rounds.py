@@ -109,7 +109,7 @@ class Rounds:
     async def take_turn(self) -> bool:
         """Whether it is this shift's turn now.
 
-        Not if somebody else has done, or is doing, what was due: then nothing is left to do. Past the border, that means
+        Not if somebody else has done, or is doing, what was due: then nothing is left to do. Past the border, it means
         that this shift is relieved.
         """
         turn = await self._take()

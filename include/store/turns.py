@@ -29,7 +29,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """The answer: whether it is the asker's turn now; whose it was before, and when that one took it, if anybody did."""
+    """The answer: whether it is the asker's turn now; whose it was before, and since when, if anybody's."""
 
     mine: bool
     before: int | None
