@@ -84,7 +84,9 @@ def add_connector(
 async def serving(database_url: str, *, hook_kib: int = 1024, most_seconds: float = 30.0) -> AsyncIterator[Api]:
     """Serve the API on a free port; `Api.client` is closed with it."""
     app = create_app(Settings(database_url=database_url, hook_kib=hook_kib), find=find, most_seconds=most_seconds)
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, ws="none", lifespan="on", timeout_graceful_shutdown=5
+    )
     server = uvicorn.Server(config)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

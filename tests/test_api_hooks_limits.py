@@ -178,6 +178,7 @@ async def test_an_error_that_nobody_expected_is_problem_details_too() -> None:
             await client.post("/")
 
 
+@pytest.mark.e2e
 def test_the_door_is_light_for_those_who_need_no_api() -> None:
     """Every process of Airflow loads the plugin; only one that asks for its apps imports the web framework."""
     script = (

@@ -114,6 +114,7 @@ def airflow_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(held))
 
 
+@pytest.mark.e2e
 def test_a_connection_of_airflow_is_used_and_not_shown(run: Run, shop: str, airflow_home: None) -> None:
     """The secret gets from Airflow to the source, and to nobody who looks on."""
     run("add", "shop", "rest", "--set", f"base_url={shop}", "--set", "conn_id=shop")
@@ -125,6 +126,7 @@ def test_a_connection_of_airflow_is_used_and_not_shown(run: Run, shop: str, airf
     assert SECRET not in result.output
 
 
+@pytest.mark.e2e
 def test_a_connection_that_airflow_does_not_have_is_an_error(environment: None, airflow_home: None) -> None:
     """The name that is wrong is named, and the way to add it."""
     with pytest.raises(ConfigError, match="Airflow has no connection 'nowhere'; add it under Admin"):

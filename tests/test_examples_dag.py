@@ -47,6 +47,7 @@ def dag(airflow_session: Session) -> Iterator[DAG]:
     airflow_session.commit()
 
 
+@pytest.mark.e2e
 def test_it_runs_on_new_records_and_deals_with_each_once(
     dag: DAG, ours: DictConnection, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from include.settings import Settings
 ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
-    {"errors", "wall_cron"},
+    {"errors", "wall_cron", "deadline"},
     {"schedule"},
     {"model"},
     {"settings", "templates"},

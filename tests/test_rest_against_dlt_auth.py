@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.dlt_peer import Peers, Run
 
 pytest_plugins = ["tests.dlt_peer"]
-pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.xdist_group("dlt")]
+pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.e2e]
 
 LINKS = {"path": "items", "paginator": "json_link"}
 PAGES = paged(FIVE, numbered("n"), {"items": here, "next": after("/api/items?n={}")})

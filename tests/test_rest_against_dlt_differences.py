@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tests.dlt_peer import Peers, Run
 
 pytest_plugins = ["tests.dlt_peer"]
-pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.xdist_group("dlt")]
+pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.e2e]
 
 SINGLE = {"path": "items", "paginator": "single_page"}
 LINKS = {"path": "items", "paginator": "json_link"}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.dlt_peer import Peers
 
 pytest_plugins = ["tests.dlt_peer"]
-pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.xdist_group("dlt")]
+pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.e2e]
 
 ENDS_EMPTY: Pages = (rows(1, 2), rows(3, 4), [])
 AT = numbered("n")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.dlt_peer import Peers, Run
 
 pytest_plugins = ["tests.dlt_peer"]
-pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.xdist_group("dlt")]
+pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.e2e]
 
 
 def pages(*rows: JsonValue) -> Api:

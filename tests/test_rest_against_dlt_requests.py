@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.dlt_peer import Peers
 
 pytest_plugins = ["tests.dlt_peer"]
-pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.xdist_group("dlt")]
+pytestmark = [pytest.mark.filterwarnings("ignore:::dlt"), pytest.mark.e2e]
 
 ONE = always(rows(1, 2))
 SINGLE = {"path": "items", "paginator": "single_page"}

@@ -7,6 +7,7 @@ import asyncio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from include.deadline import within
 from include.errors import RefusedError
 
 
@@ -15,7 +16,7 @@ async def read_body(request: Request, *, most_bytes: int, most_seconds: float) -
     if int(request.headers.get("content-length", "0")) > most_bytes:
         raise _too_large(most_bytes)
     try:
-        return await asyncio.wait_for(_read(request, most_bytes), most_seconds)
+        return await within(most_seconds, _read(request, most_bytes))
     except asyncio.TimeoutError:
         raise RefusedError(408, f"the body did not arrive within {most_seconds:g} s") from None
     except ClientDisconnect:

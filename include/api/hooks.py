@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from include.api.body import read_body
+from include.deadline import within
 from include.errors import RefusedError, RetryableError
 from include.model import Connection, Connector, Delivery
 from include.registry import source
@@ -61,7 +62,7 @@ async def receive(name: str, request: Request, intake: Annotated[Intake, Depends
     headers = {header: ", ".join(request.headers.getlist(header)) for header in request.headers}
     body = await read_body(request, most_bytes=intake.most_bytes, most_seconds=intake.most_seconds)
     try:
-        positions = await asyncio.wait_for(_store(intake, connector, headers, body), _STORE_SECONDS)
+        positions = await within(_STORE_SECONDS, _store(intake, connector, headers, body))
     except asyncio.TimeoutError:
         raise RetryableError("too much to do at present: send it again later") from None
     return JSONResponse({"positions": positions, "stored": len(set(positions))}, 202)

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from include.deadline import within
 from include.egress import refusal
 from include.errors import AttemptError, ConfigError, PermanentError, RetryableError
 from include.model import Connection
@@ -50,7 +51,7 @@ class Session:
         `parameters` are never empty: with them, the server takes one statement and not several.
         """
         try:
-            return await asyncio.wait_for(self._read(statement, parameters), self._timeout_seconds + _GRACE_SECONDS)
+            return await within(self._timeout_seconds + _GRACE_SECONDS, self._read(statement, parameters))
         except (psycopg.Error, asyncio.TimeoutError, UnicodeDecodeError) as error:
             raise _explained(error, self._named, self._timeout_seconds) from None
 
@@ -72,7 +73,7 @@ async def session(named: Connection, timeout_seconds: float) -> AsyncIterator[Se
     `ConfigError` if the connection names none, `PermanentError` if calls may not go there.
     """
     try:
-        connection = await asyncio.wait_for(_connect(named, timeout_seconds), timeout_seconds + _GRACE_SECONDS)
+        connection = await within(timeout_seconds + _GRACE_SECONDS, _connect(named, timeout_seconds))
     except (psycopg.Error, asyncio.TimeoutError) as error:
         raise _explained(error, named, timeout_seconds) from None
     try:

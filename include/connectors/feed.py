@@ -26,6 +26,7 @@ from include import model
 from include.connectors._auth import Proof, proof
 from include.connectors._rest_actions import judge
 from include.connectors._rest_fields import Headers, Name, Url
+from include.deadline import within
 from include.errors import ConfigError, PermanentError, RetryableError
 from include.model import PAGE_CAP, Page, Record, Reply, Source
 
@@ -135,7 +136,7 @@ async def _run(given: bytes) -> tuple[int, bytes, str]:
     except OSError as error:
         raise RetryableError(f"the parser of feeds does not start: {error.strerror}") from None
     try:
-        output, complaint = await asyncio.wait_for(process.communicate(given), _PARSER_SECONDS)
+        output, complaint = await within(_PARSER_SECONDS, process.communicate(given))
     except asyncio.TimeoutError:
         return 1, b"", ""
     finally:

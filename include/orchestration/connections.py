@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from include.deadline import within
 from include.errors import ConfigError, RetryableError
 from include.model import Connection
 
@@ -42,12 +43,12 @@ async def _read(conn_id: str) -> Connection:
     from airflow.sdk import BaseHook
 
     try:
-        found: Any = await asyncio.wait_for(BaseHook.aget_connection(conn_id), _LOOK_UP_SECONDS)
+        found: Any = await within(_LOOK_UP_SECONDS, BaseHook.aget_connection(conn_id))
     except AirflowNotFoundException:
         raise ConfigError(
             f"Airflow has no connection {conn_id!r}; add it under Admin, Connections, or by `airflow connections add`"
         ) from None
-    except (TimeoutError, asyncio.TimeoutError):
+    except asyncio.TimeoutError:
         raise RetryableError(f"Airflow did not answer when asked for connection {conn_id!r}") from None
     made = Connection(
         id=conn_id,

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 from pydantic import JsonValue
 
+from include.deadline import within
 from include.errors import PermanentError
 from include.model import Page, Source
 from include.registry import SourceKind
@@ -48,7 +49,7 @@ async def drain(
     async with aclosing(pages_of(kind, source)) as pages:
         fetch = asyncio.ensure_future(anext(pages, None))
         try:
-            while (page := await asyncio.wait_for(fetch, guard.seconds_left())) is not None:
+            while (page := await within(guard.seconds_left(), fetch)) is not None:
                 items = as_items(page.records)
                 guard.check(page.cursor, items)
                 fetch = asyncio.ensure_future(anext(pages, None))
@@ -63,7 +64,7 @@ async def drain(
                 done.cut = guard.limit(done)
                 if done.cut is not None:
                     return
-        except (TimeoutError, asyncio.TimeoutError):
+        except asyncio.TimeoutError:
             done.cut = f"cut off after {settings.pull_seconds} s; the next pull goes on from there"
         finally:
             fetch.cancel()

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include import registry
+from include.deadline import within
 from include.errors import RetryableError
 from include.model import Call, Output
 from include.shifts.post import Post
@@ -43,8 +44,8 @@ async def perform(post: Post, doing: Doing, attempt: int, *, lease: int) -> Outp
             config=config, key=doing.key, due=doing.due, attempt=attempt, timeout_seconds=seconds, http=post.http
         )
         try:
-            return await asyncio.wait_for(action.act(call), seconds)
-        except (TimeoutError, asyncio.TimeoutError) as timeout:
+            return await within(seconds, action.act(call))
+        except asyncio.TimeoutError as timeout:
             raise RetryableError(f"no result within {seconds:g} s") from timeout
 
 

@@ -17,6 +17,7 @@ from pydantic import JsonValue
 from yarl import URL
 
 from include import registry
+from include.deadline import within
 from include.errors import MillraceError
 from include.model import BODY_CAP, Connection, Connector, Http, Page, Record, Reply, Source
 from include.registry import SourceKind
@@ -99,8 +100,8 @@ async def preview(connector: Connector, *, connection: Connection | None, http: 
     trial = _Trial(kind, source, pages)
     error: str | None = None
     try:
-        await asyncio.wait_for(trial.run(), _SECONDS)
-    except (TimeoutError, asyncio.TimeoutError):
+        await within(_SECONDS, trial.run())
+    except asyncio.TimeoutError:
         error = f"cut off after {_SECONDS:g} s"
     except MillraceError as caught:
         error = str(caught)

@@ -44,6 +44,8 @@ def _answer(generate: Callable[[], Iterator[T]], asked: _Asked[T], loop: asyncio
             answer = next(((item,) for item in items), None)
         except Exception as caught:  # whatever it is, it belongs to whoever waits
             error = caught
+        except BaseException as caught:  # such as SystemExit, which would end this thread and leave the waiter waiting
+            error = RuntimeError(f"the generator raised {type(caught).__name__}")
         with suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_settle, future, answer, error)
     if isinstance(items, Generator):

@@ -20,6 +20,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
+from include.deadline import within
 from include.model import Job, Status
 from include.store.batch import Batch, Connection
 from include.store.db import conninfo, queries
@@ -248,8 +249,8 @@ class Ledger:
     async def _release(self) -> None:
         """By a connection of its own, for the others may be gone already; if it fails, the lease just runs out."""
         self._renewed_at = float("-inf")
-        with suppress(psycopg.Error, TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._release_now(), _RELEASE_SECONDS)
+        with suppress(psycopg.Error, asyncio.TimeoutError):
+            await within(_RELEASE_SECONDS, self._release_now())
 
     async def _release_now(self) -> None:
         async with await psycopg.AsyncConnection.connect(self._conninfo, autocommit=True) as db:
