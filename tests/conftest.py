@@ -29,6 +29,11 @@ EMPTY = """
 _numbers = count()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Groups that keep one process busy for long come first, so that nobody waits for them in the end."""
+    items.sort(key=lambda item: item.get_closest_marker("xdist_group") is None)
+
+
 @pytest.fixture(scope="session")
 def server() -> Iterator[Postgres]:
     """A PostgreSQL server for the whole session, with a migrated database to copy."""

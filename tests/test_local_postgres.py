@@ -23,6 +23,8 @@ from include.errors import ConfigError, MillraceError
 from include.local.account import elsewhere
 from include.local.postgres import Postgres
 
+pytestmark = pytest.mark.e2e  # a server of its own for most of them
+
 PROJECT = Path(__file__).parents[1]
 NOBODY = 65534
 
