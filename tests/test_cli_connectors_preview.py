@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from include.cli.connectors import app
 from include.cli.connectors_access import find_connection, system_environment
 from include.errors import ConfigError, MillraceError
+from include.local.home import PROJECT
 from include.settings import settings
 from include.store import connectors
 from include.store.db import DictConnection
@@ -137,7 +139,7 @@ def test_an_airflow_that_breaks_is_not_quoted(environment: None, tmp_path: Path)
     """What Airflow says when it breaks may hold anything, secrets included."""
     (tmp_path / "airflow.py").write_text(f"raise ValueError('cannot read http://ada:{SECRET}@host')")
     with pytest.raises(MillraceError, match="Airflow fails to read connection 'shop'") as caught:
-        find_connection("shop", {**system_environment(), "PYTHONPATH": str(tmp_path)})
+        find_connection("shop", {**system_environment(), "PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"})
     assert SECRET not in str(caught.value)
 
 
