@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -238,17 +239,35 @@ def test_a_pace_is_kept(limit: str, gap: float) -> None:
     """However fast requests come, in the long run they leave at the rate that the row allows."""
     pace = Pace(limit)
     now = 100.0
-    waits = [pace.take(now) for _ in range(100)]
+    waits = [pace.take(now, math.inf) for _ in range(100)]
     assert waits == sorted(waits)
     assert waits[-1] == pytest.approx(99 * gap - 1.0)
-    assert Pace(limit).take(now) == 0
+    assert Pace(limit).take(now, 0) == 0
+
+
+def test_a_wait_that_is_too_long_takes_nothing() -> None:
+    """However often a pull asks that cannot wait so long, the next request is due when it was."""
+    pace = Pace("1/hour")
+    assert pace.take(0, 300) == 0
+    assert [pace.take(now, 300) for now in (0, 1000, 3000)] == [3599, 2599, 599]
+    assert pace.take(3599, 300) == 0
+
+
+async def test_a_wait_that_is_too_long_takes_nothing_out_of_a_budget(database_url: str, db: DictConnection) -> None:
+    """Whoever cannot wait leaves the budget to the others."""
+    db.execute("insert into budget (name, rate_limit) values ('api', '1/hour')")
+    async with opened_post(database_url) as post:
+        assert await post.log.take_token("api", 300) == 0
+        waits = [await post.log.take_token("api", 300) for _ in range(5)]
+    assert waits == sorted(waits, reverse=True)
+    assert 3500 < waits[-1] < 3600
 
 
 async def test_a_budget_is_shared_by_all(database_url: str, db: DictConnection) -> None:
     """Connectors that name one budget, here and in another process, take their requests from it together."""
     db.execute("insert into budget (name, rate_limit) values ('api', '10/second')")
     async with opened_post(database_url) as one, opened_post(database_url) as other:
-        waits = [await post.log.take_token("api") for _ in range(30) for post in (one, other)]
+        waits = [await post.log.take_token("api", 60) for _ in range(30) for post in (one, other)]
     assert max(waits) > 3  # sixty requests at ten a second, less the time that asking took
     assert waits[0] == 0
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -24,7 +24,7 @@ from include.registry import SourceKind
 from include.shifts.bell import utcnow
 from include.shifts.blot import BLOT, Blot, secrets_in_request, secrets_of
 from include.shifts.drain import pages_of
-from include.shifts.pace import Pace, PacedHttp
+from include.shifts.pace import Pace, PacedHttp, Taker
 
 HOOKS = "/millrace/hooks/"  # where records are pushed to, on the host of Airflow's UI
 RECORDS_SHOWN = 5
@@ -88,7 +88,7 @@ async def preview(connector: Connector, *, connection: Connection | None, http: 
     if kind.pull is None:
         return Preview(pushed_to=HOOKS + quote(connector.name))
     recorder = _Recorder(http)
-    limits = [] if connector.rate_limit is None else [_taker(Pace(connector.rate_limit))]
+    limits: list[Taker] = [] if connector.rate_limit is None else [Pace(connector.rate_limit).take_now]
     source = Source(
         config=config,
         cursor=connector.cursor,
@@ -182,13 +182,6 @@ class _Recorder:
             raise
         finally:
             self.exchanges.append(replace(exchange, seconds=time.monotonic() - began))
-
-
-def _taker(pace: Pace) -> Callable[[], Awaitable[float]]:
-    async def take() -> float:
-        return pace.take(time.monotonic())
-
-    return take
 
 
 def _target(url: str, params: Mapping[str, str] | None) -> str:

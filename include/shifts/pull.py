@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from include import registry
 from include.errors import MillraceError, RateLimitedError
@@ -22,7 +22,7 @@ from include.shifts.bell import sleep_until, utcnow
 from include.shifts.blot import Blot, secrets_of
 from include.shifts.drain import Drained, drain
 from include.shifts.notice import tell
-from include.shifts.pace import OutOfTurnError, Pace, PacedHttp
+from include.shifts.pace import OutOfTurnError, Pace, PacedHttp, Taker
 from include.shifts.post import Post
 from include.shifts.rounds import ASK_AGAIN, Rounds
 from include.shifts.shift import Ending, Shift
@@ -180,21 +180,13 @@ class Pulling:
         )
         await drain(post.log, connector.id, kind, source, post.settings, done)
 
-    def _takers(self) -> list[Callable[[], Awaitable[float]]]:
+    def _takers(self) -> list[Taker]:
         """The limits of this row: its own, and that of its budget."""
-        takers: list[Callable[[], Awaitable[float]]] = []
         rate_limit, budget = self.connector.rate_limit, self.connector.budget
         if rate_limit != self._pace[0]:
             self._pace = (rate_limit, None if rate_limit is None else Pace(rate_limit))
-        if (pace := self._pace[1]) is not None:
-
-            async def take() -> float:
-                return pace.take(time.monotonic())
-
-            takers.append(take)
-        if budget is not None:
-            takers.append(lambda: self._post.log.take_token(budget))
-        return takers
+        takers: list[Taker] = [] if budget is None else [partial(self._post.log.take_token, budget)]
+        return takers if self._pace[1] is None else [*takers, self._pace[1].take_now]
 
     def _spell(self, error: Exception) -> str:
         """The error in words, in which no secret of the connection is left."""

@@ -230,10 +230,11 @@ class Ledger:
         self._renewed_at = asked_at
 
     async def _make_partitions(self) -> None:
-        """Have partitions for the days ahead, so that no execution lands in the default one."""
+        """Have partitions for the days ahead, so that no execution lands in the default one; forget the long dead."""
         today = datetime.now(timezone.utc).date()
         span: dict[str, object] = {"first": today - timedelta(days=1), "last": today + timedelta(days=7)}
         await self._others.ask(("make_partitions", span))
+        await self._others.ask(("forget_dead_leases", {}))
         self._partitions_made_at = time.monotonic()
 
     async def _keep_renewing(self) -> None:

@@ -146,9 +146,10 @@ class RecordLog:
         row = await self._patiently(lambda db: _one(db, "fails", {"id": connector_id, "error": error}))
         return Failure(0, None, False) if row is None else Failure(**row)
 
-    async def take_token(self, budget: str) -> float:
-        """Take a request out of a budget; the seconds to wait before it."""
-        row = await self._patiently(lambda db: _one(db, "take_token", {"budget": budget}))
+    async def take_token(self, budget: str, longest_seconds: float) -> float:
+        """Take a request out of a budget; the seconds to wait before it. None is taken if that is too long."""
+        parameters = {"budget": budget, "longest": longest_seconds}
+        row = await self._patiently(lambda db: _one(db, "take_token", parameters))
         return 0.0 if row is None else float(row["seconds"])
 
     async def drain_budget(self, budget: str, seconds: float) -> None:

@@ -134,13 +134,14 @@ create trigger connector_after_change
     for each row execute function row_after_change('name', 'owner', 'kind', 'every', 'failing_since', 'created_at');
 
 -- Take one request out of a budget (the generic cell rate algorithm, ITU-T I.371): the seconds to wait before sending it.
--- Up to a second's worth may be sent at once.
-create function take_token(budget_name text) returns double precision
+-- Up to a second's worth may be sent at once. If the wait is longer than `longest` (seconds), nothing is taken.
+create function take_token(budget_name text, longest double precision) returns double precision
 language plpgsql set search_path from current as $$
 declare
     b record;
     gap interval;
     due timestamptz;
+    wait double precision;
 begin
     select * into b from budget where name = budget_name for update;
     if not found then
@@ -148,8 +149,11 @@ begin
     end if;
     gap := ('1 ' || split_part(b.rate_limit, '/', 2))::interval / split_part(b.rate_limit, '/', 1)::int;
     due := greatest(b.next_at, clock_timestamp() - least(interval '1 second', gap * split_part(b.rate_limit, '/', 1)::int));
-    update budget set next_at = due + gap where name = budget_name;
-    return greatest(extract(epoch from due - clock_timestamp()), 0);
+    wait := greatest(extract(epoch from due - clock_timestamp()), 0);
+    if wait <= longest then
+        update budget set next_at = due + gap where name = budget_name;
+    end if;
+    return wait;
 end $$;
 
 -- A cursor that a person moves is seen at once, and not at the next pull.

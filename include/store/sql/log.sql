@@ -57,7 +57,7 @@ returning failures, failing_since, failures = alert_after as alarm;
 
 -- name: take_token
 -- Take a request out of a budget: the seconds to wait before it.
-select take_token(%(budget)s) as seconds;
+select take_token(%(budget)s, %(longest)s) as seconds;
 
 -- name: drain_budget
 -- The source told somebody to wait: all who share the budget do.
