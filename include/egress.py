@@ -25,6 +25,7 @@ from yarl import URL
 
 from include.errors import AttemptError, PermanentError, RetryableError
 from include.model import BODY_CAP, Reply
+from include.settings import Settings
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -114,6 +115,38 @@ def parse_url(text: str) -> URL:
     return checked(url)
 
 
+def permitted_addresses(host: str, port: int, allowed: tuple[Network, ...] = ()) -> list[str]:
+    """The addresses of a host that may be connected to, looked up now: connect to these, and look it up no more.
+
+    `PermanentError` if there are none, `RetryableError` if the name cannot be resolved.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        raise RetryableError(f"{host}: the host's name cannot be resolved") from None
+    addresses = list(dict.fromkeys(str(peer[0]) for *_, peer in found))
+    reasons = {address: refusal(ip_address(address), allowed) for address in addresses}
+    permitted = [address for address in addresses if reasons[address] is None]
+    if not permitted:
+        raise PermanentError(
+            f"{host}: refused: {addresses[0]} is {reasons[addresses[0]]}; allow it with MILLRACE_EGRESS_ALLOW"
+        )
+    return permitted
+
+
+def egress_of(settings: Settings, *, fresh: bool = False) -> Egress:
+    """The way out as the operator set it; `fresh`: with a new connection for each request, so that the client cannot
+    send one twice because the connection that it was sent on turned out to be dead.
+    """
+    return Egress(
+        allow=settings.egress_allow,
+        hosts=settings.egress_hosts,
+        ports=settings.egress_ports,
+        concurrency=settings.concurrency,
+        fresh=fresh,
+    )
+
+
 class _Hop(NamedTuple):
     """One request of an exchange; redirects lead to the next."""
 
@@ -131,9 +164,19 @@ class Egress:
     """The process's HTTP client: at most `concurrency` connections, none of them to an address that is refused."""
 
     def __init__(
-        self, *, allow: tuple[Network, ...] = (), concurrency: int = 1000, resolver: AbstractResolver | None = None
+        self,
+        *,
+        allow: tuple[Network, ...] = (),
+        hosts: tuple[str, ...] = (),
+        ports: tuple[tuple[int, int], ...] = (),
+        concurrency: int = 1000,
+        fresh: bool = False,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._allow = allow
+        self._hosts = hosts
+        self._ports = ports
+        self._fresh = fresh
         self._concurrency = concurrency
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
@@ -195,8 +238,13 @@ class Egress:
         except (aiohttp.ClientError, HttpProcessingError, OSError, ValueError) as error:
             raise _failure(error, hop, tried) from None
 
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """As `permitted_addresses`, without blocking."""
+        return await asyncio.get_running_loop().run_in_executor(None, permitted_addresses, host, port, self._allow)
+
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
+            force_close=self._fresh,
             limit=self._concurrency,
             limit_per_host=0,
             ttl_dns_cache=10,

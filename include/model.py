@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
+from include.retry import RetryPolicy
 from include.schedule import Schedule
 
 BODY_CAP = 64 * 1024
 PAGE_CAP = 8 * 1024 * 1024
 
 Status = Literal["running", "retrying", "success", "failed", "skipped", "missed", "cancelled"]
+
+Delivering = Literal["at_least_once", "at_most_once"]
 
 FINAL: frozenset[Status] = frozenset({"success", "failed", "skipped", "missed", "cancelled"})
 
@@ -38,11 +41,13 @@ class Job:
     overlap: Literal["skip", "queue", "allow"]
     misfire: Literal["skip", "latest", "all"]
     max_lateness: timedelta
-    retries: int
-    retry_delay: timedelta
-    retry_backoff: float
+    retry: RetryPolicy
     timeout: timedelta
-    delivery: Literal["at_least_once", "at_most_once"]
+    delivery: Delivering
+    disable_after: int | None
+    half_open: bool
+    probe_every: timedelta
+    notify: dict[str, Any] | None
     is_active: bool
     paused_until: datetime | None
     revision: int
@@ -102,9 +107,7 @@ class Workflow:
     payload: dict[str, Any]
     on_error: Literal["quarantine", "stop", "skip"]
     batch_size: int
-    retries: int
-    retry_delay: timedelta
-    retry_backoff: float
+    retry: RetryPolicy
     timeout: timedelta
     is_active: bool
     paused_until: datetime | None
@@ -115,6 +118,25 @@ class Workflow:
     @property
     def dag_id(self) -> str:
         return f"workflow_{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """One row of `timer`, as it is fired: a webhook, due once. `attempt` counts from 1."""
+
+    id: int
+    owner: str
+    url: str
+    method: str
+    headers: dict[str, str]
+    body: dict[str, Any] | list[Any] | str | None
+    conn_id: str | None
+    due_at: datetime
+    retry: RetryPolicy
+    timeout: timedelta
+    delivery: Delivering
+    attempt: int
+    base_attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +206,12 @@ class Http(Protocol):
         """Return the reply whatever its status; raise `RetryableError` or `PermanentError` where there is none."""
         ...
 
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """The addresses of a host that may be connected to, for protocols other than HTTP: connect to these, and look
+        the name up no more. `PermanentError` if there are none, `RetryableError` if the name cannot be resolved.
+        """
+        ...
+
 
 C = TypeVar("C", bound=Config)
 
@@ -193,6 +221,8 @@ class Call(Generic[C]):
     """One attempt at one occurrence, as an action sees it.
 
     `key` is the same for every attempt at the same occurrence: what receivers deduplicate by. `attempt` counts from 1.
+    `connection` is the one that the configuration names as `conn_id`; `open_database` connects to the one that it is
+    given, by its type's hook (PEP 249), and blocks: it is there on workers only.
     """
 
     config: C
@@ -201,6 +231,8 @@ class Call(Generic[C]):
     attempt: int
     timeout_seconds: float
     http: Http
+    connection: Connection | None = None
+    open_database: Callable[[Connection], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,14 @@ class Action:
 
     kind: str
     config: type[Config]
-    act: Callable[[Call[Any]], Awaitable[Output]]
+    act: Callable[[Call[Any]], Awaitable[Output]] | Callable[[Call[Any]], Output]
     summary: str
     record_field: str | None = None
+
+    @property
+    def runs_on(self) -> Literal["triggerer", "worker"]:
+        """An ordinary function may block, and so runs on a worker; a coroutine runs in the triggerer."""
+        return "triggerer" if inspect.iscoroutinefunction(self.act) else "worker"
 
     def parse(self, payload: dict[str, Any]) -> Config:
         """Return the payload as the kind's settings, or raise `ConfigError` naming every field that does not fit."""
@@ -99,17 +104,32 @@ def source(kind: str) -> SourceKind:
 def vet(row: Job | Connector | Workflow) -> None:
     """Raise `ConfigError` if the row could not run: its schedule, its kind or its settings are wrong."""
     row.schedule.validate()
+    runs_on: str
     if isinstance(row, Job):
         action(row.kind).parse(row.payload)
+        runs_on = action(row.kind).runs_on
+        vet_notify(row.notify)
     elif isinstance(row, Workflow):
         template_of(row)
+        runs_on = action(row.kind).runs_on
     else:
         kind = source(row.kind)
         kind.parse(row.config)
-        if kind.runs_on == "worker" and row.every is not None and row.every.total_seconds() < 60:
-            raise ConfigError(f"kind {row.kind!r} runs on a worker, at most once a minute: write every >= 1 minute")
-        if row.notify is not None:
-            _vet_templated(row.notify.get("kind", ""), Template(row.notify.get("payload", {})))
+        runs_on = kind.runs_on
+        vet_notify(row.notify)
+    if runs_on == "worker" and row.schedule.is_fast:
+        raise ConfigError(f"kind {row.kind!r} runs on a worker, at most once a minute: write a slower schedule")
+    if runs_on == "worker" and row.schedule.fixed_delay:
+        raise ConfigError(f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate")
+
+
+def vet_notify(notify: dict[str, Any] | None) -> None:
+    """Raise `ConfigError` if nobody could be told in this way; None, or one without a kind, tells nobody."""
+    if notify is None or (not notify.get("kind") and not notify.get("on", True)):
+        return
+    if action(notify.get("kind", "")).runs_on == "worker":
+        raise ConfigError(f"notify: kind {notify['kind']!r} runs on a worker; write slack, email or webhook")
+    _vet_templated(notify["kind"], Template(notify.get("payload", {})))
 
 
 def template_of(workflow: Workflow) -> Template:

@@ -5,6 +5,9 @@ first is `starts_at` where that is given. Otherwise it is `anchor`, cut to the w
 spread: a stable hash of `salt`, in whole milliseconds, in [0, min(every, 60 s)); and one step later if that is not
 after `anchor`. So rows that were created together do not fire together, and none waits longer than `every`.
 
+With a **fixed delay**, `every` is counted from the end of the last execution, which only the ledger knows: the first
+occurrence is as above, and what follows here is what would be if executions took no time.
+
 **Cron** has 5 fields, or 6 with the seconds first, or is a macro. It is matched against the wall clock of `timezone`:
 
 - A wall time that does not exist (clocks go forward) fires at the instant at which the gap ends. Several in one gap,
@@ -48,6 +51,7 @@ class Schedule:
     starts_at: datetime | None = None
     ends_at: datetime | None = None
     jitter: timedelta = timedelta(0)
+    fixed_delay: bool = False
 
     def validate(self) -> None:
         """Raise `ConfigError`, saying what is wrong and what to write, unless every other method is safe to call."""
@@ -67,6 +71,8 @@ class Schedule:
             wall_cron(self.cron, self.timezone)
         if self.every is not None and not SECOND <= self.every <= LONGEST:
             raise ConfigError(f"every is {_spell(self.every)}; write 1 second at least, 100 years at most")
+        if self.fixed_delay and self.every is None:
+            raise ConfigError("every_mode is fixed_delay, but there is no every; write every, or every_mode fixed_rate")
         if self.run_at is not None and self.next_after(self.run_at - TICK) is None:
             window = f"starts_at {self.starts_at} (inclusive) to ends_at {self.ends_at} (exclusive)"
             raise ConfigError(f"run_at {self.run_at} lies outside {window}; move or clear one of them")
@@ -111,6 +117,11 @@ class Schedule:
             return self.every < MINUTE
         return self.cron is not None and wall_cron(self.cron, self.timezone).has_many_seconds
 
+    @property
+    def holds_many(self) -> bool:
+        """Whether one shift holds many occurrences: the row is fast, or only its shift knows when it is due next."""
+        return self.is_fast or self.fixed_delay
+
     def delay(self, occurrence: datetime) -> timedelta:
         """How much later than its nominal instant an occurrence fires: the same on every call, in [0, jitter)."""
         reach = self.jitter // TICK
@@ -123,7 +134,7 @@ class Schedule:
         if self.cron is not None:
             return f"cron {self.cron} ({self.timezone})"
         if self.every is not None:
-            return f"every {_spell(self.every)}"
+            return f"{_spell(self.every)} after the last" if self.fixed_delay else f"every {_spell(self.every)}"
         if self.run_at is not None:
             return f"once at {_utc(self.run_at):%Y-%m-%d %H:%M:%S} UTC"
         return "by hand"

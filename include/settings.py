@@ -27,6 +27,13 @@ class Settings(BaseModel):
     egress_allow: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(), description="Special networks that calls may reach all the same, as CIDR, comma-separated."
     )
+    egress_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="If given, the only hosts that calls may go to, comma-separated; `*.a.com` is every host below.",
+    )
+    egress_ports: tuple[tuple[int, int], ...] = Field(
+        default=(), description="If given, the only ports that HTTP calls may go to: `443,8000-8999`."
+    )
     lead_seconds: float = Field(
         default=25.0, ge=0, le=600, description="How long before its first occurrence a shift is on duty."
     )
@@ -50,6 +57,15 @@ class Settings(BaseModel):
         default="include.user_code", description="The package that the functions of `python` rows must be in."
     )
 
+    allow_shell: bool = Field(default=False, description="Whether jobs and workflows of kind `shell` may run.")
+    pumps: int = Field(default=2, ge=1, le=64, description="How many pumps, over all triggerers, fire timers.")
+    notice_gather_seconds: float = Field(
+        default=10.0, ge=0, le=3600, description="How long the first notice waits for others, to be one message."
+    )
+    notice_quiet_seconds: float = Field(
+        default=300.0, ge=0, le=86_400, description="The least time between two messages to the same place."
+    )
+
     hook_kib: int = Field(default=1024, ge=1, le=65_536, description="The largest body that may be pushed, in KiB.")
 
     @field_validator("egress_allow", mode="before")
@@ -58,6 +74,21 @@ class Settings(BaseModel):
         if isinstance(value, str):
             return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("egress_hosts", mode="before")
+    @classmethod
+    def _hosts(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().rstrip(".").lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("egress_ports", mode="before")
+    @classmethod
+    def _ports(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        spans = [part.strip().partition("-") for part in value.split(",") if part.strip()]
+        return tuple((int(first), int(last or first)) for first, _, last in spans)
 
     @property
     def lead(self) -> timedelta:

@@ -24,6 +24,7 @@ from include.local.environment import Site, component_environment
 from include.local.home import PROJECT, Home
 from include.local.keys import Keys
 from include.model import Job
+from include.retry import RetryPolicy
 from include.schedule import Schedule
 from include.store.db import DictConnection
 
@@ -95,11 +96,13 @@ def a_job(id: int = 1, *, created_at: datetime = LONG_AGO, **changes: Any) -> Jo
         "overlap": "skip",
         "misfire": "latest",
         "max_lateness": timedelta(hours=1),
-        "retries": 3,
-        "retry_delay": timedelta(seconds=2),
-        "retry_backoff": 2.0,
+        "retry": RetryPolicy(),
         "timeout": timedelta(seconds=30),
         "delivery": "at_least_once",
+        "disable_after": None,
+        "half_open": False,
+        "probe_every": timedelta(minutes=5),
+        "notify": None,
         "is_active": True,
         "paused_until": None,
         "revision": 1,

@@ -40,8 +40,6 @@ async def wish(ledger: Ledger, job_id: int, due: datetime = DUE, **changes: obje
         run_id="run",
         try_number=1,
         manual=False,
-        busy=False,
-        full=False,
         claim=secrets.randbits(62),
     )
     return replace(made, **changes)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from include.model import Job
 from include.settings import Settings
 from include.shifts import job as job_shift
 from include.shifts.bell import Bell, utcnow
-from include.shifts.execution import retry_delay, webhook_id
+from include.shifts.execution import webhook_id
 from include.shifts.owed import first_to_execute, missed
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
@@ -449,12 +449,6 @@ def test_what_is_owed_is_missed_or_executed(template: Job, misfire: str) -> None
         assert misfire == "all" or len(left) <= 1
 
     check()
-
-
-@pytest.mark.parametrize(("attempt", "seconds"), [(1, 2), (2, 4), (3, 8), (10, 1024), (60, 86_400)])
-def test_retry_delays_grow_by_the_backoff_up_to_a_day(template: Job, attempt: int, seconds: int) -> None:
-    """2 s, 4 s, 8 s …, never more than a day."""
-    assert retry_delay(template, attempt) == timedelta(seconds=seconds)
 
 
 async def test_a_bell_never_rings_early_and_rings_when_rung() -> None:

@@ -95,7 +95,7 @@ def test_defaults_are_those_of_the_contract(db: DictConnection) -> None:
     """A row with a name, a kind and a payload is complete."""
     job = job_from_row(one(db, "select * from job where id = %s", add_job(db)))
     assert (job.overlap, job.misfire, job.max_lateness) == ("skip", "latest", timedelta(hours=1))
-    assert (job.retries, job.retry_delay, job.retry_backoff) == (3, timedelta(seconds=2), 2)
+    assert (job.retry.retries, job.retry.delay, job.retry.backoff) == (3, timedelta(seconds=2), 2)
     assert (job.timeout, job.delivery, job.is_active) == (timedelta(seconds=30), "at_least_once", True)
     assert (job.schedule.timezone, job.schedule.jitter) == ("UTC", timedelta(0))
 

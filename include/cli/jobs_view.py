@@ -92,7 +92,7 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     job = job_from_row(row)
     window = [f"from {spell_instant(row['starts_at'])} UTC"] if row["starts_at"] else []
     window += [f"before {spell_instant(row['ends_at'])} UTC"] if row["ends_at"] else []
-    retry = f"{job.retries}, after {spell_duration(job.retry_delay)}, each wait {job.retry_backoff:g} times as long"
+    retry = f"{job.retry.retries}, after {spell_duration(job.retry.delay)}, each {job.retry.backoff:g} times as long"
     lines: list[tuple[str, Cell | str]] = [
         ("id", f"{job.id} (DAG {job.dag_id})"),
         ("name", job.name),

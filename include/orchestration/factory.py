@@ -7,6 +7,7 @@ keep a version of the DAG for each edit, and would see the edit only after parsi
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Asset, get_parsing_context
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 # Enough for a shift, its successor, late ones and runs by hand; what may overlap is decided by the ledger.
 _MAX_ACTIVE_RUNS = 16
+_SHORTEST_RETRY_DELAY = timedelta(seconds=1)  # Airflow takes 0 for no limit
 
 
 def row_dags(table: str, number: int) -> dict[str, DAG]:
@@ -54,23 +56,28 @@ def build(row: Row) -> DAG:
         return _job_dag(row)
     if isinstance(row, Connector):
         return _connector_dag(row)
-    schedule = ShiftTimetable.of(row.schedule, row.schedule_changed_at, continuous=True)
+    on_worker = registry.action(row.kind).runs_on == "worker"
+    schedule = ShiftTimetable.of(row.schedule, row.schedule_changed_at, continuous=not on_worker, ahead=not on_worker)
     tags = {"workflow", row.kind, f"connector:{row.connector_name}"}
-    return _dag(row, "workflow", schedule, tags, task_id="process", retries=0)
+    operator = WorkerShiftOperator if on_worker else ShiftOperator
+    return _dag(row, "workflow", schedule, tags, operator, task_id="process", retries=0)
 
 
 def _job_dag(job: Job) -> DAG:
+    on_worker = registry.action(job.kind).runs_on == "worker"
     scheduled = any((job.schedule.cron, job.schedule.every, job.schedule.run_at))
-    schedule = ShiftTimetable.of(job.schedule, job.schedule_changed_at) if scheduled else None
+    schedule = ShiftTimetable.of(job.schedule, job.schedule_changed_at, ahead=not on_worker) if scheduled else None
     return _dag(
         job,
         "job",
         schedule,
         {"job", job.kind},
+        WorkerShiftOperator if on_worker else ShiftOperator,
         task_id="fire",
-        retries=0 if job.schedule.is_fast else job.retries,
-        retry_delay=job.retry_delay,
-        retry_exponential_backoff=0 if job.retry_backoff == 1 else job.retry_backoff,
+        retries=0 if job.schedule.holds_many else job.retry.retries,
+        retry_delay=job.retry.delay,
+        retry_exponential_backoff=0 if job.retry.backoff == 1 else job.retry.backoff,
+        max_retry_delay=max(job.retry.longest, _SHORTEST_RETRY_DELAY),
     )
 
 

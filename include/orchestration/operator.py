@@ -44,7 +44,7 @@ class WorkerShiftOperator(BaseOperator):
         from include.settings import settings
         from include.shifts.post import Post
 
-        post = Post(settings(), connections.find)
+        post = Post(settings(), connections.find, is_on_worker=True)
         await post.open()
         try:
             shift = shift_of(self.table, self.row_id, context["dag_run"], context["ti"].try_number)

@@ -28,6 +28,8 @@ def end_event(ending: Ending) -> TriggerEvent:
     """The event that ends the task as the shift ended."""
     # What PostgreSQL cannot store in JSON is replaced: an error while the event is handled would end the triggerer.
     line = ending.line.replace("\x00", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    if ending.state == "worker":
+        return TriggerEvent(line)  # Airflow goes on with the task on a worker
     if ending.state == "success":
         return TaskSuccessEvent(xcoms={"return_value": line})
     if ending.state == "skipped":

@@ -41,7 +41,7 @@ class ShiftTimetable(Timetable):
     def of(
         cls, schedule: Schedule, changed_at: datetime, *, continuous: bool = False, ahead: bool = True
     ) -> ShiftTimetable:
-        """The timetable of a row, with this process's settings; without `ahead`, runs start when they are due."""
+        """The timetable of a row, with this process's settings; without `ahead`, runs start when they are to fire."""
         length = timedelta(seconds=settings().shift_seconds)
         return cls(schedule, changed_at, settings().lead if ahead else timedelta(0), length, continuous)
 
@@ -60,6 +60,7 @@ class ShiftTimetable(Timetable):
             "starts_at": _text(schedule.starts_at),
             "ends_at": _text(schedule.ends_at),
             "jitter": schedule.jitter // _TICK,
+            "fixed_delay": schedule.fixed_delay,
             "anchor": _text(schedule.anchor),
             "salt": schedule.salt,
             "changed_at": _text(self.changed_at),
@@ -80,6 +81,7 @@ class ShiftTimetable(Timetable):
             starts_at=_instant(data["starts_at"]),
             ends_at=_instant(data["ends_at"]),
             jitter=data["jitter"] * _TICK,
+            fixed_delay=data.get("fixed_delay", False),
         )
         changed_at = datetime.fromisoformat(data["changed_at"])
         lead, length = timedelta(seconds=data["lead"]), timedelta(seconds=data["length"])
@@ -106,6 +108,8 @@ class ShiftTimetable(Timetable):
             return None
         start = max(due - self.lead, self.changed_at) if last is None else max(due - self.lead, last.end)
         interval = DataInterval(_pendulum(min(start, due)), _pendulum(due))
+        if not self.lead:  # a worker that waited for the end of the jitter would keep others from working
+            return DagRunInfo(run_after=_pendulum(due + self.schedule.delay(due)), data_interval=interval)
         return DagRunInfo(run_after=interval.start, data_interval=interval)
 
     def next_due(self, last_due: datetime | None, now: datetime) -> datetime | None:
@@ -116,7 +120,7 @@ class ShiftTimetable(Timetable):
         if self.schedule.run_at is not None:
             return self.schedule.run_at if last_due != self.schedule.run_at else None
         after = self.changed_at if last_due is None else last_due
-        if self.schedule.is_fast or self.continuous:
+        if self.schedule.holds_many or self.continuous:
             if last_due is None:
                 return self.schedule.next_after(max(after, now))
             border = shift_end(self.schedule.salt, last_due, self.length)

@@ -21,16 +21,21 @@ async def sleep_until(instant: datetime) -> None:
 
 
 class Bell:
-    """Wakes one sleeper. Cheaper than an event with a time-out: no task is made, which counts at 1,000 a second."""
+    """Wakes one sleeper, and counts how often it was rung.
 
-    __slots__ = ("_future", "_rung")
+    Cheaper than an event with a time-out: no task is made, which counts at 1,000 a second.
+    """
+
+    __slots__ = ("_future", "_rung", "rings")
 
     def __init__(self) -> None:
+        self.rings = 0
         self._future: asyncio.Future[None] | None = None
         self._rung = False
 
     def ring(self) -> None:
         """Wake the sleeper; if nobody sleeps, the next sleep ends at once."""
+        self.rings += 1
         self._rung = True
         self._wake()
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
+from include import registry
 from include.model import Job
 from include.shifts.bell import Bell, sleep_until, utcnow
-from include.shifts.execution import Attempt, attempt
+from include.shifts.execution import Attempt, attempt, withdraw
 from include.shifts.perform import LeaseLost
 from include.shifts.post import Post
 from include.shifts.shift import Shift
@@ -36,7 +37,6 @@ class Duty:
         self.border: datetime = shift.due + _FAR
         self.until: datetime = self.border
         self.tasks: set[asyncio.Task[None]] = set()
-        self._one_waits = False
 
     @property
     def active(self) -> bool:
@@ -57,29 +57,56 @@ class Duty:
             self.until = at
             self.bell.ring()
 
-    async def execute(self, due: datetime, *, release: bool = False) -> Attempt | None:
+    @property
+    def is_for_worker(self) -> bool:
+        """Whether the row is of a kind that runs on a worker, where this shift is not."""
+        kind = self.job.kind
+        on_worker = kind in registry.action_kinds() and registry.action(kind).runs_on == "worker"
+        return on_worker and not self.post.is_on_worker
+
+    def is_due(self, due: datetime) -> bool:
+        """Whether the row, as last read, is due then; with a fixed delay it can be at any instant."""
+        if self.job.schedule.fixed_delay:
+            return due > self.job.schedule_changed_at
+        return self.job.schedule.is_occurrence(due)
+
+    async def execute(self, due: datetime, *, release: bool = False, redrive: bool = False) -> Attempt | None:
         """Claim an occurrence and see it through; None if there is nothing (any more) to execute.
 
-        `release` leaves retries to Airflow: a failed attempt that may be retried is returned as such.
+        `release` leaves retries to Airflow: a failed attempt that may be retried is returned as such. `redrive`: a
+        failed execution, which somebody wants sent again.
         """
-        claim = await self._claim(due)
-        return None if claim is None else await self._carry_out(due, claim, release)
+        rings = self.bell.rings
+        while (claim := await self._claim(due, redrive=redrive)) is not None and claim.verdict == "busy":
+            await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        return None if claim is None else await self._carry_out(due, claim, rings, release=release, redrive=redrive)
 
     async def start(self, due: datetime) -> bool:
         """Claim an occurrence now and execute it in the background; by the overlap rule if one is under way.
 
         False: there was nothing to do here, for another shift has done it or is at it.
         """
-        if self.tasks and self.job.overlap == "queue" and not self._one_waits:
-            self._one_waits = True
-            self.spawn(self._after(list(self.tasks), due), due)
-            return True
-        claim = await self._claim(due, busy=bool(self.tasks), full=self._one_waits)
-        if claim is not None and claim.verdict == "mine":
-            self.spawn(self._carry_out(due, claim, release=False), due)
-        elif claim is not None and claim.verdict == "skipped":
+        rings = self.bell.rings
+        claim = await self._claim(due)
+        if claim is None:
+            return False
+        if claim.verdict == "mine":
+            self.spawn(self._carry_out(due, claim, rings), due)
+        elif claim.verdict == "busy":
+            self.spawn(self.execute(due), due)
+        elif claim.verdict == "skipped":
             self.tally.count("skipped")
-        return claim is not None and claim.verdict in ("mine", "skipped")
+        return claim.verdict in ("mine", "busy", "skipped")
+
+    async def rung_before(self, instant: datetime) -> bool:
+        """Sleep until `instant`, or, while the row is paused, until that or the shift ends.
+
+        True, early, if the row changed.
+        """
+        if not self.active:
+            resumes_at = self.job.paused_until if self.job.is_active else None
+            return await self.bell.sleep_until(min(resumes_at or self.border, self.border))
+        return await self.bell.sleep_until(instant)
 
     def spawn(self, work: Coroutine[Any, Any, Attempt | None], due: datetime) -> None:
         """Have an execution under way in the background; its outcome is counted, and its failure logged."""
@@ -110,16 +137,18 @@ class Duty:
             if made.status == "failed":
                 log.warning("%s failed: %s", due.isoformat(), made.line)
 
-    async def _after(self, earlier: list[asyncio.Task[None]], due: datetime) -> Attempt | None:
-        await asyncio.wait(earlier)
-        self._one_waits = False
-        return await self.execute(due)
+    async def _carry_out(
+        self, due: datetime, claim: Claim, rings: int, *, release: bool = False, redrive: bool = False
+    ) -> Attempt | None:
+        """Attempt a claimed occurrence on its instant, and again as the retry policy says.
 
-    async def _carry_out(self, due: datetime, claim: Claim, release: bool) -> Attempt | None:
-        """Attempt a claimed occurrence on its instant, and again as the retry policy says."""
+        `rings`: how often the bell had been rung when it was claimed; what was rung since may be an edit.
+        """
         while claim.verdict == "mine":
             if claim.attempt == 1 and not self.shift.by_hand:
                 await sleep_until(due + self.job.schedule.delay(due))
+                if self.bell.rings != rings and (withdrawn := await self._withdrawn(due, claim)) is not None:
+                    return withdrawn
             if claim.revision != self.job.revision:
                 await self.reload()
             wait_seconds = _ASK_AGAIN_SECONDS
@@ -130,7 +159,7 @@ class Duty:
                 log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
                 wait_seconds = made.after_seconds
             await asyncio.sleep(wait_seconds)
-            again = await self._claim(due)
+            again = await self._claim(due, redrive=redrive)
             if again is None:
                 return None
             claim = again
@@ -140,7 +169,21 @@ class Duty:
             return Attempt("skipped", f"skipped: {claim.reason}")
         return Attempt(claim.status or "skipped", f"{claim.status} already")
 
-    async def _claim(self, due: datetime, *, busy: bool = False, full: bool = False) -> Claim | None:
+    async def _withdrawn(self, due: datetime, claim: Claim) -> Attempt | None:
+        """The end of a claim whose row was paused, rescheduled or deleted before the instant came; None: go on."""
+        reason = None
+        if not await self.reload():
+            reason = "the job was deleted"
+        elif not self.is_due(due):
+            reason = "the schedule was changed"
+        elif not self.job.is_active or (self.job.paused_until is not None and self.job.paused_until > due):
+            reason = "paused"
+        if reason is None:
+            return None
+        await withdraw(self.post, due, claim, self.shift, reason)
+        return Attempt("skipped", f"skipped: {reason}")
+
+    async def _claim(self, due: datetime, *, redrive: bool = False) -> Claim | None:
         """Ask until there is a verdict to act on. None: the job is gone, or this is not its instant any more."""
         while True:
             claim = await self.post.ledger.claim(
@@ -151,19 +194,17 @@ class Duty:
                     run_id=self.shift.run_id,
                     try_number=self.shift.try_number,
                     manual=self.shift.by_hand,
-                    busy=busy,
-                    full=full,
                     claim=self.shift.token,
+                    redrive=redrive,
                 )
             )
             if claim.verdict in ("deleted", "rescheduled"):
                 if not await self.reload():
                     await self.post.ledger.cancel(self.job.id, claim=self.shift.token, reason="the job was deleted")
                     return None
-                if not self.job.schedule.is_occurrence(due):
+                if not self.is_due(due):
                     return None
-            elif claim.verdict in ("held", "busy"):
+            elif claim.verdict == "held":
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
-                busy = busy and bool(self.tasks)
             else:
                 return claim

@@ -18,7 +18,6 @@ from include.store.ledger import Claim, Result
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_LONGEST_RETRY_DELAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +35,6 @@ def webhook_id(job_id: int, due: datetime) -> str:
     return f"job_{job_id}_{(due - _EPOCH) // timedelta(microseconds=1)}"
 
 
-def retry_delay(job: Job, attempt: int) -> timedelta:
-    """How long to wait after failed attempt number `attempt`: the row's delay, times its backoff each time."""
-    seconds = job.retry_delay.total_seconds() * job.retry_backoff ** min(attempt - 1, 64)
-    return min(timedelta(seconds=min(seconds, 1e6)), _LONGEST_RETRY_DELAY)
-
-
 async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shift, *, release: bool) -> Attempt:
     """Make one attempt at a claimed occurrence and write its outcome. Raises `LeaseLost` if nothing was sent.
 
@@ -51,13 +44,14 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     output: Output | None = None
     error: Exception | None = None
     try:
-        call = Doing(job.kind, {**job.payload, **shift.conf}, webhook_id(job.id, due), due, job.timeout)
-        output = await perform(post, call, claim.attempt, lease=claim.lease)
+        payload = {**job.payload, **shift.conf}
+        doing = Doing(job.kind, payload, webhook_id(job.id, due), due, job.timeout, job.delivery)
+        output = await perform(post, doing, claim.attempt, lease=claim.lease)
     except LeaseLost:
         raise
     except Exception as caught:  # whatever a kind does wrong is this execution's failure, and nobody else's
         error = caught
-    made = _judged(job, claim.attempt, output, error)
+    made = _judged(job, due, claim, output, error)
     finished_at = utcnow()
     written = await post.ledger.finish(
         Result(
@@ -78,14 +72,34 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     return made if written else Attempt("skipped", "taken over by another process; this outcome is void")
 
 
-def _judged(job: Job, number: int, output: Output | None, error: Exception | None) -> Attempt:
-    if output is not None:
-        return Attempt("success", output.line)
+async def withdraw(post: Post, due: datetime, claim: Claim, shift: Shift, reason: str) -> None:
+    """Record that a claimed occurrence was not sent after all, because the row changed before its instant."""
+    now = utcnow()
+    await post.ledger.finish(
+        Result(
+            job_id=shift.row_id,
+            due=due,
+            claim=shift.token,
+            attempt=claim.attempt,
+            status="skipped",
+            started_at=now,
+            finished_at=now,
+            entry=None,
+            reason=reason,
+        )
+    )
+
+
+def _judged(job: Job, due: datetime, claim: Claim, output: Output | None, error: Exception | None) -> Attempt:
+    if error is None:
+        return Attempt("success", "" if output is None else output.line)
+    failures = claim.attempt - claim.base_attempt
     if isinstance(error, RetryableError) and error.code is None and job.delivery == "at_most_once":
         return Attempt("failed", str(error), reason="unknown outcome")
-    if isinstance(error, RetryableError) and number <= job.retries:
-        wait = max(retry_delay(job, number).total_seconds(), error.after_seconds or 0.0)
-        return Attempt("retrying", str(error), wait)
+    if job.retry.allows(error, failures):
+        told = getattr(error, "after_seconds", None) or 0.0
+        wait = job.retry.wait(failures, webhook_id(job.id, due), told)
+        return Attempt("retrying", str(error), wait.total_seconds())
     if isinstance(error, (AttemptError, ConfigError)):
         return Attempt("failed", str(error))
     log.error("job %s (%s): kind %s raised", job.id, job.name, job.kind, exc_info=error)

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from include.shifts.bell import utcnow
+from include.shifts.delayed import fire_delayed
 from include.shifts.duty import Duty
 from include.shifts.execution import Attempt
 from include.shifts.owed import first_to_execute, missed
@@ -31,7 +32,12 @@ _ALMOST_DONE_SECONDS = 0.5
 _TICK = timedelta(microseconds=1)
 _MISSED_AT_ONCE = 500
 
+_NOBODY = "nobody was on duty in time"
+_PAUSED = "the job was paused"
+_BEHIND = "the shift had fallen behind"
+
 _DELETED = Ending("skipped", "the job was deleted")
+_FOR_WORKER = Ending("worker", "this kind runs on a worker")
 _RESCHEDULED = Ending("skipped", "the schedule was changed; this is no longer one of its instants")
 
 
@@ -51,9 +57,14 @@ async def stand(shift: Shift, post: Post) -> Ending:
 
 async def _stand(duty: Duty, board: Board) -> Ending:
     shift = duty.shift
+    if duty.is_for_worker:
+        return _FOR_WORKER
+    if duty.post.is_on_worker:  # the pumps, which redrive everything else, are not
+        for due in board.redrives:
+            await duty.execute(due, redrive=True)
     if shift.by_hand:
         return _ending(await duty.execute(shift.due, release=True))
-    if board.job.schedule.is_fast:
+    if board.job.schedule.holds_many:
         return await _many(duty)
     if shift.try_number > 1 or shift.due in board.unfinished:
         return _ending(await duty.execute(shift.due, release=True))
@@ -75,6 +86,8 @@ async def _single(duty: Duty, accounted: datetime | None) -> Ending:
     while await duty.bell.sleep_until(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD):
         if not await duty.reload():
             return _DELETED
+        if duty.is_for_worker:
+            return _FOR_WORKER
         if not duty.job.schedule.is_occurrence(due):
             return _RESCHEDULED
     return _ending(await duty.execute(due, release=True))
@@ -84,7 +97,7 @@ async def _late(duty: Duty, accounted: datetime | None) -> Ending:
     """Account for everything up to the run's own occurrence. A newer one that is owed too has a run of its own."""
     due, now = duty.shift.due, utcnow()
     since = min(_since(duty, accounted), due - _TICK)
-    await _write_missed(duty, since, now)
+    await _write_missed(duty, since, now, _NOBODY)
     first = first_to_execute(duty.job, since, now)
     if first is None or first > due:
         return Ending("skipped", "missed: nobody was on duty in time")
@@ -111,23 +124,30 @@ async def _many(duty: Duty) -> Ending:
         duty.spawn(duty.execute(occurrence), occurrence)
     if utcnow() < duty.border:
         handed_over = post.relieve_others(duty)
-        await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
+        if duty.job.schedule.fixed_delay:
+            await fire_delayed(duty)
+        else:
+            await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
     await duty.idle()
     return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
 
 
 async def _fire(duty: Duty, position: datetime) -> None:
     """Start occurrence after occurrence, until the shift ends, the job is deleted or its schedule no longer fast."""
-    settle = True
+    settle: str | None = _NOBODY
     while duty.job.schedule.is_fast:
         position = max(position, duty.job.schedule_changed_at)
         if settle and duty.active:
-            position = await _settle(duty, position)
+            position = await _settle(duty, position, settle)
         due = duty.job.schedule.next_after(position)
         if due is None or due >= duty.until:
             return
         was_active = duty.active
-        if await _rung_before(duty, due):
+        instant = due + duty.job.schedule.delay(due)
+        # What is still under way might end in time: the overlap is judged at the instant and not before.
+        if await duty.rung_before(instant - _CLAIM_AHEAD) or (
+            duty.active and duty.tasks and await duty.bell.sleep_until(instant)
+        ):
             if not await duty.reload():
                 return
         elif utcnow() >= (duty.until if duty.active else duty.border):
@@ -137,19 +157,8 @@ async def _fire(duty: Duty, position: datetime) -> None:
             if not await duty.start(due) and due >= duty.border:
                 return  # another process is on duty
             position = due
-        settle = duty.active and (not was_active or utcnow() - due > _SLIP)
-
-
-async def _rung_before(duty: Duty, due: datetime) -> bool:
-    """Sleep until `due` is to be claimed, or a pause or the paused shift ends; True, early, if the row changed."""
-    if not duty.active:
-        resumes_at = duty.job.paused_until if duty.job.is_active else None
-        return await duty.bell.sleep_until(min(resumes_at or duty.border, duty.border))
-    instant = due + duty.job.schedule.delay(due)
-    if await duty.bell.sleep_until(instant - _CLAIM_AHEAD):
-        return True
-    # What is still under way might end in time: the overlap is judged at the instant and not before.
-    return bool(duty.tasks) and await duty.bell.sleep_until(instant)
+        late = utcnow() - due > _SLIP
+        settle = _PAUSED if duty.active and not was_active else _BEHIND if duty.active and late else None
 
 
 async def _let_finish(duty: Duty) -> None:
@@ -158,11 +167,11 @@ async def _let_finish(duty: Duty) -> None:
         await asyncio.wait(set(duty.tasks), timeout=_ALMOST_DONE_SECONDS)
 
 
-async def _settle(duty: Duty, since: datetime) -> datetime:
+async def _settle(duty: Duty, since: datetime, reason: str) -> datetime:
     """Account for what is owed since `since`; return the position after which the next occurrence is to be started."""
     while True:
         now = utcnow()
-        written = await _write_missed(duty, since, now)
+        written = await _write_missed(duty, since, now, reason)
         first = first_to_execute(duty.job, since, now)
         if first is not None:
             if duty.job.misfire == "all":
@@ -173,11 +182,10 @@ async def _settle(duty: Duty, since: datetime) -> datetime:
             return max(since, now)
 
 
-async def _write_missed(duty: Duty, since: datetime, now: datetime) -> int:
+async def _write_missed(duty: Duty, since: datetime, now: datetime, reason: str) -> int:
     """Name what is missed, oldest first and before anything newer is claimed, so that a crash leaves no hole."""
     horizon = now - timedelta(days=duty.post.settings.ledger_days)
     owed = missed(duty.job, max(since, horizon), now)
-    reason = "nobody was on duty in time"
     written = 0
     while part := list(islice(owed, _MISSED_AT_ONCE)):
         await duty.post.ledger.miss(duty.job.id, part, run_id=duty.shift.run_id, reason=reason)

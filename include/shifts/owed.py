@@ -17,14 +17,23 @@ from include.model import Job
 _GRACE = timedelta(minutes=1)
 
 
+def latest_start(job: Job, due: datetime) -> datetime:
+    """Until when an occurrence is still to be executed."""
+    return due + _limit(job) + job.schedule.delay(due)
+
+
 def first_to_execute(job: Job, since: datetime, now: datetime) -> datetime | None:
     """The oldest owed occurrence that is still to be executed; None if all that is owed is missed."""
-    limit = min(job.max_lateness, _GRACE) if job.misfire == "skip" else job.max_lateness
+    limit = _limit(job)
     if job.misfire == "all":
         first = job.schedule.next_after(max(since, now - limit - timedelta(microseconds=1)))
         return first if first is not None and first <= now else None
     newest = job.schedule.latest_until(now, since)
-    return newest if newest is not None and now - newest <= limit + job.schedule.delay(newest) else None
+    return newest if newest is not None and now <= latest_start(job, newest) else None
+
+
+def _limit(job: Job) -> timedelta:
+    return min(job.max_lateness, _GRACE) if job.misfire == "skip" else job.max_lateness
 
 
 def missed(job: Job, since: datetime, now: datetime) -> Iterator[datetime]:

@@ -69,3 +69,7 @@ class PacedHttp:
             if wait_seconds > 0:
                 await asyncio.sleep(wait_seconds)
         return await self._http.request(method, url, timeout_seconds=timeout_seconds, **others)
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """As `Http.addresses`; to look a name up is no request to the source."""
+        return await self._http.addresses(host, port)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from include import registry
 from include.deadline import within
-from include.errors import RetryableError
-from include.model import Call, Output
+from include.errors import ConfigError, RetryableError
+from include.model import Call, Delivering, Output
 from include.shifts.post import Post
+from include.shifts.threaded import in_thread
+
+_GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Doing:
     key: str
     due: datetime
     timeout: timedelta
+    delivery: Delivering = "at_least_once"
 
 
 class LeaseLost(Exception):
@@ -36,15 +41,30 @@ async def perform(post: Post, doing: Doing, attempt: int, *, lease: int) -> Outp
     """
     action = registry.action(doing.kind)
     config = action.parse(doing.payload)
+    on_worker = action.runs_on == "worker"
+    if on_worker and not post.is_on_worker:
+        raise ConfigError(f"kind {doing.kind!r} runs on a worker, and this run does not: the next one will")
+    conn_id = getattr(config, "conn_id", None)
+    connection = None if conn_id is None else await post.connections(conn_id)
     seconds = doing.timeout.total_seconds()
     async with post.slots:
         if not post.ledger.holds_lease(lease):
             raise LeaseLost
         call = Call(
-            config=config, key=doing.key, due=doing.due, attempt=attempt, timeout_seconds=seconds, http=post.http
+            config=config,
+            key=doing.key,
+            due=doing.due,
+            attempt=attempt,
+            timeout_seconds=seconds,
+            http=post.http if doing.delivery == "at_least_once" else post.http_once,
+            connection=connection,
+            open_database=post.open_database,
         )
         try:
-            return await within(seconds, action.act(call))
+            if on_worker:  # which ends in time by itself; what does not is left behind
+                blocking = cast("Callable[[Call[Any]], Output]", action.act)
+                return await within(seconds + _GRACE_SECONDS, in_thread(lambda: blocking(call)))
+            return await within(seconds, cast("Awaitable[Output]", action.act(call)))
         except asyncio.TimeoutError as timeout:
             raise RetryableError(f"no result within {seconds:g} s") from timeout
 

@@ -9,9 +9,9 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
-from include.egress import Egress
+from include.egress import egress_of
 from include.errors import ConfigError
 from include.model import Connection
 from include.settings import Settings
@@ -27,6 +27,7 @@ from include.store.turns import Turns
 log = logging.getLogger(__name__)
 
 FindConnection = Callable[[str], Awaitable[Connection]]
+OpenDatabase = Callable[[Connection], Any]
 
 
 class OnDuty(Protocol):
@@ -47,14 +48,24 @@ async def no_connections(conn_id: str) -> Connection:
 class Post:
     """Opened on first use in the running loop; shifts of one process meet here and nowhere else."""
 
-    def __init__(self, settings: Settings, connections: FindConnection = no_connections) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connections: FindConnection = no_connections,
+        *,
+        open_database: OpenDatabase | None = None,
+        is_on_worker: bool = False,
+    ) -> None:
         self.settings = settings
         self.connections = connections
+        self.open_database = open_database
+        self.is_on_worker = is_on_worker
         self.ledger = Ledger(settings.database_url, lease_seconds=settings.lease_seconds)
         self.turns = Turns(settings.database_url, self.ledger.owner)
         self.log = RecordLog(settings.database_url)
         self.progress = Progress(settings.database_url)
-        self.http = Egress(allow=settings.egress_allow, concurrency=settings.concurrency)
+        self.http = egress_of(settings)
+        self.http_once = egress_of(settings, fresh=True)
         self.slots = asyncio.Semaphore(settings.concurrency)
         self._duties: defaultdict[tuple[str, int], list[OnDuty]] = defaultdict(list)
         self._changes = Changes(settings.database_url, self._heard)
@@ -72,6 +83,7 @@ class Post:
         await self._changes.close()
         await self._news.close()
         await self.http.close()
+        await self.http_once.close()
         for store in (self.turns, self.log, self.progress):
             await store.close()
         await self.ledger.close()
@@ -107,7 +119,11 @@ class Post:
                     duty.bell.ring()
             return
         table, _, row_id = what.partition(":")
-        if row_id.isdigit():
+        if not row_id:
+            for (other, _id), duties in self._duties.items():
+                for duty in duties if other == table else ():
+                    duty.bell.ring()
+        elif row_id.isdigit():
             for duty in self._duties.get((table, int(row_id)), ()):
                 duty.bell.ring()
 

@@ -146,6 +146,10 @@ class _Recorder:
         self.secrets: set[str] = set()
         self._http = http
 
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """As `Http.addresses`."""
+        return await self._http.addresses(host, port)
+
     async def request(
         self,
         method: str,

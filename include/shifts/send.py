@@ -7,9 +7,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import Any
 
-from include.errors import MillraceError, RetryableError
+from include.errors import MillraceError
 from include.model import Output, Workflow
 from include.registry import template_of
 from include.shifts.bell import utcnow
@@ -18,8 +19,6 @@ from include.shifts.post import Post
 from include.store.progress import Stored
 
 log = logging.getLogger(__name__)
-
-_LONGEST_RETRY_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +60,17 @@ class Sender:
         """
         workflow, attempts = self._workflow, []
         key = webhook_id(workflow, batch[-1].position)
-        for number in range(1, workflow.retries + 2):
+        for number in count(1):
             started_at = utcnow()
             output, error = await self._attempt(batch, key, attempts_before + number, started_at, lease)
             attempts.append(entry(attempts_before + number, started_at, utcnow(), output, error))
             if error is None:
                 return Outcome(None, attempts)
-            if not isinstance(error, RetryableError) or number > workflow.retries:
+            if not workflow.retry.allows(error, number):
                 return Outcome(_spell(error), attempts)
-            await asyncio.sleep(max(self._pause_seconds(number), error.after_seconds or 0.0))
-        raise AssertionError("the last attempt returns")
+            wait = workflow.retry.wait(number, key, getattr(error, "after_seconds", None) or 0.0)
+            await asyncio.sleep(wait.total_seconds())
+        raise AssertionError("counting does not end")
 
     async def _attempt(
         self, batch: Sequence[Stored], key: str, number: int, due: datetime, lease: int
@@ -96,11 +96,6 @@ class Sender:
             "created_at": record.created_at.isoformat(),
             "payload": record.payload,
         }
-
-    def _pause_seconds(self, attempt: int) -> float:
-        workflow = self._workflow
-        seconds = workflow.retry_delay.total_seconds() * workflow.retry_backoff ** min(attempt - 1, 64)
-        return min(seconds, _LONGEST_RETRY_SECONDS)
 
 
 def _spell(error: Exception) -> str:

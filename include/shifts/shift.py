@@ -28,8 +28,11 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a shift ended. `retry`: Airflow shall try the run again, not before `after_seconds` if that is given."""
+    """How a shift ended. `retry`: Airflow shall try the run again, not before `after_seconds` if that is given.
 
-    state: Literal["success", "failed", "skipped", "retry"]
+    `worker`: it has not begun, for it is to be done on a worker.
+    """
+
+    state: Literal["success", "failed", "skipped", "retry", "worker"]
     line: str
     after_seconds: float | None = None

@@ -1,4 +1,7 @@
-"""An ordinary generator, run in a thread, as an asynchronous one."""
+"""Ordinary functions and generators, run in a thread, as asynchronous ones.
+
+The threads are daemons: code that never returns keeps nobody from ending the process.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,15 @@ T = TypeVar("T")
 _Asked = SimpleQueue["asyncio.Future[tuple[T] | None] | None"]  # None: no more will be asked
 
 
-async def threaded(generate: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
-    """Yield what the generator yields; it runs in one thread and only when it is asked.
+async def in_thread(call: Callable[[], T]) -> T:
+    """Return what the call returns, or raise what it raises; cancelled, it is left behind."""
+    async for result in threaded(lambda: iter([call()])):
+        return result
+    raise AssertionError("a list of one has one")
 
-    The thread is a daemon: a generator that never returns keeps nobody from ending the process.
-    """
+
+async def threaded(generate: Callable[[], Iterator[T]]) -> AsyncGenerator[T, None]:
+    """Yield what the generator yields; it runs in one thread and only when it is asked."""
     loop = asyncio.get_running_loop()
     asked: _Asked[T] = SimpleQueue()
     threading.Thread(target=_answer, args=(generate, asked, loop), daemon=True, name="generator").start()

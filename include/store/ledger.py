@@ -39,17 +39,18 @@ Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a shift starts from; `accounted` is the newest scheduled occurrence in the ledger."""
+    """What a shift starts from; `accounted` is the newest scheduled occurrence in the ledger, ended at `ended_at`."""
 
     job: Job
     accounted: datetime | None
+    ended_at: datetime | None
     unfinished: tuple[datetime, ...]
+    redrives: tuple[datetime, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A claim as asked. `claim` names the shift that asks, `busy` says that it has an execution under way itself,
-    and `full` that another one already waits for that to end."""
+    """A claim as asked. `claim` names the shift that asks; `redrive`: a person wants a failed execution sent again."""
 
     job_id: int
     due: datetime
@@ -57,15 +58,15 @@ class Wish:
     run_id: str
     try_number: int
     manual: bool
-    busy: bool
-    full: bool
     claim: int
+    redrive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A claim as answered; `attempt` counts from 1, `revision` is the job's newest, `status` that of a settled row.
 
+    The retry policy counts from `base_attempt` on. `busy` waits for another execution of the job to end: ask again.
     `lease` is the lease that protects it.
     """
 
@@ -74,12 +75,16 @@ class Claim:
     revision: int
     status: Status | None
     reason: str | None
+    base_attempt: int = 0
     lease: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one attempt. `release`: the owner lets go of a `retrying` row (Airflow will come back to it)."""
+    """What became of one attempt; without an `entry`, nothing was attempted after all.
+
+    `release`: the owner lets go of a `retrying` row (Airflow will come back to it).
+    """
 
     job_id: int
     due: datetime
@@ -88,7 +93,7 @@ class Result:
     status: Status
     started_at: datetime
     finished_at: datetime
-    entry: dict[str, Any]
+    entry: dict[str, Any] | None
     output: dict[str, Any] | None = None
     error: str | None = None
     reason: str | None = None
@@ -180,7 +185,13 @@ class Ledger:
         rows = await self._rows(db, "board", {"job_id": [a[0] for a in asks], "run_id": [a[1] for a in asks]})
         boards: list[Board | None] = [None] * len(asks)
         for row in rows:
-            boards[row["place"] - 1] = Board(job_from_row(row), row["accounted"], tuple(row["unfinished"]))
+            boards[row["place"] - 1] = Board(
+                job=job_from_row(row),
+                accounted=row["accounted"],
+                ended_at=row["ended_at"],
+                unfinished=tuple(row["unfinished"]),
+                redrives=tuple(row["redrives"]),
+            )
         return boards
 
     async def _read(self, db: Connection, ids: Sequence[int]) -> list[Job | None]:
@@ -188,11 +199,26 @@ class Ledger:
         return [jobs.get(job_id) for job_id in ids]
 
     async def _claim(self, db: Connection, wishes: Sequence[Wish]) -> list[Claim]:
-        fields = ("job_id", "due", "schedule_revision", "run_id", "try_number", "manual", "busy", "full", "claim")
+        """Claims for one job are judged one after another, here and elsewhere, so that each sees the one before."""
+        claims: dict[int, Claim] = {}
+        while len(claims) < len(wishes):
+            first: dict[int, int] = {}  # of each job that still has a wish: its place
+            for place, wish in enumerate(wishes):
+                if place not in claims:
+                    first.setdefault(wish.job_id, place)
+            part = list(first.values())
+            claims.update(zip(part, await self._claim_one_each(db, [wishes[place] for place in part]), strict=True))
+        return [claims[place] for place in range(len(wishes))]
+
+    async def _claim_one_each(self, db: Connection, wishes: Sequence[Wish]) -> list[Claim]:
+        fields = ("job_id", "due", "schedule_revision", "run_id", "try_number", "manual", "redrive", "claim")
         columns: dict[str, object] = {name: [getattr(wish, name) for wish in wishes] for name in fields}
-        rows = await self._rows(db, "claim", {**columns, "owner": self.owner})
-        rows.sort(key=lambda row: row["place"])
-        return [Claim(r["verdict"], r["attempt"], r["revision"], r["status"], r["reason"]) for r in rows]
+        async with db.pipeline():  # what is sent in one go is one transaction, of two statements and one round trip
+            await db.execute(self._sql["lock_jobs"].encode(), columns)
+            cursor = await db.execute(self._sql["claim"].encode(), {**columns, "owner": self.owner})
+        rows = sorted(await cursor.fetchall(), key=lambda row: row["place"])
+        names = ("verdict", "attempt", "revision", "status", "reason", "base_attempt")
+        return [Claim(*(row[name] for name in names)) for row in rows]
 
     async def _finish(self, db: Connection, results: Sequence[Result]) -> list[bool]:
         plain = (
@@ -209,7 +235,7 @@ class Ledger:
         )
         columns: dict[str, object] = {name: [getattr(result, name) for result in results] for name in plain}
         columns["output"] = [None if r.output is None else Jsonb(r.output) for r in results]
-        columns["entry"] = [Jsonb(r.entry) for r in results]
+        columns["entry"] = [None if r.entry is None else Jsonb(r.entry) for r in results]
         written = {row["place"] for row in await self._rows(db, "finish", columns)}
         return [place in written for place in range(1, len(results) + 1)]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta, timezone
 from typing import Any
 
-from include.model import Connector, Job, Workflow
+from include.model import Connector, Job, Timer, Workflow
+from include.retry import RetryPolicy
 from include.schedule import Schedule
 
 # A connector that fails is probed at this rate, a run each, until it recovers.
@@ -30,15 +31,18 @@ def job_from_row(row: dict[str, Any]) -> Job:
             starts_at=row["starts_at"],
             ends_at=row["ends_at"],
             jitter=row["jitter"],
+            fixed_delay=row["every_mode"] == "fixed_delay",
         ),
         overlap=row["overlap"],
         misfire=row["misfire"],
         max_lateness=row["max_lateness"],
-        retries=row["retries"],
-        retry_delay=row["retry_delay"],
-        retry_backoff=row["retry_backoff"],
+        retry=_retry_policy(row),
         timeout=row["timeout"],
         delivery=row["delivery"],
+        disable_after=row["disable_after"],
+        half_open=row["half_open"],
+        probe_every=row["probe_every"],
+        notify=row["notify"],
         is_active=row["is_active"],
         paused_until=row["paused_until"],
         revision=row["revision"],
@@ -97,13 +101,41 @@ def workflow_from_row(row: dict[str, Any]) -> Workflow:
         payload=row["payload"],
         on_error=row["on_error"],
         batch_size=row["batch_size"],
-        retries=row["retries"],
-        retry_delay=row["retry_delay"],
-        retry_backoff=row["retry_backoff"],
+        retry=_retry_policy(row),
         timeout=row["timeout"],
         is_active=row["is_active"],
         paused_until=row["paused_until"],
         revision=row["revision"],
         schedule_changed_at=row["schedule_changed_at"],
         error=row["error"],
+    )
+
+
+def timer_from_row(row: dict[str, Any]) -> Timer:
+    """Return the row as a `Timer`; whether it can be sent is not judged here."""
+    return Timer(
+        id=row["id"],
+        owner=row["owner"],
+        url=row["url"],
+        method=row["method"],
+        headers=row["headers"],
+        body=row["body"],
+        conn_id=row["conn_id"],
+        due_at=row["due_at"],
+        retry=_retry_policy(row),
+        timeout=row["timeout"],
+        delivery=row["delivery"],
+        attempt=row["attempt"],
+        base_attempt=row["base_attempt"],
+    )
+
+
+def _retry_policy(row: dict[str, Any]) -> RetryPolicy:
+    return RetryPolicy(
+        retries=row["retries"],
+        delay=row["retry_delay"],
+        backoff=row["retry_backoff"],
+        longest=row["retry_max_delay"],
+        jitter=row["retry_jitter"],
+        never_on=frozenset(row["no_retry_on"]),
     )

@@ -32,21 +32,25 @@ limit %(limit)s;
 
 -- name: insert_job
 -- A new job, from a document with every column that a person may set.
-insert into job (name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
-                 max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until)
-select name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
-       max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until
+insert into job (name, owner, kind, payload, cron, every, every_mode, run_at, timezone, starts_at, ends_at, jitter,
+                 overlap, misfire, max_lateness, retries, retry_delay, retry_backoff, retry_max_delay, retry_jitter,
+                 no_retry_on, timeout, delivery, disable_after, half_open, probe_every, notify, is_active, paused_until)
+select name, owner, kind, payload, cron, every, every_mode, run_at, timezone, starts_at, ends_at, jitter, overlap,
+       misfire, max_lateness, retries, retry_delay, retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout,
+       delivery, disable_after, half_open, probe_every, notify, is_active, paused_until
 from jsonb_populate_record(null::job, %(columns)s::jsonb)
 returning *;
 
 -- name: change_job
 -- Set the columns that are in the document and leave the others as they are at this moment.
 update job
-set (name, owner, kind, payload, cron, every, run_at, timezone, starts_at, ends_at, jitter, overlap, misfire,
-     max_lateness, retries, retry_delay, retry_backoff, timeout, delivery, is_active, paused_until) =
-    (select n.name, n.owner, n.kind, n.payload, n.cron, n.every, n.run_at, n.timezone, n.starts_at, n.ends_at, n.jitter,
-            n.overlap, n.misfire, n.max_lateness, n.retries, n.retry_delay, n.retry_backoff, n.timeout, n.delivery,
-            n.is_active, n.paused_until
+set (name, owner, kind, payload, cron, every, every_mode, run_at, timezone, starts_at, ends_at, jitter, overlap,
+     misfire, max_lateness, retries, retry_delay, retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout,
+     delivery, disable_after, half_open, probe_every, notify, is_active, paused_until) =
+    (select n.name, n.owner, n.kind, n.payload, n.cron, n.every, n.every_mode, n.run_at, n.timezone, n.starts_at,
+            n.ends_at, n.jitter, n.overlap, n.misfire, n.max_lateness, n.retries, n.retry_delay, n.retry_backoff,
+            n.retry_max_delay, n.retry_jitter, n.no_retry_on, n.timeout, n.delivery, n.disable_after, n.half_open,
+            n.probe_every, n.notify, n.is_active, n.paused_until
      from jsonb_populate_record(job, %(changes)s::jsonb) as n)
 where id = %(id)s
 returning *;
@@ -58,13 +62,13 @@ delete from job where id = any(%(ids)s::bigint[]) returning id, name;
 -- name: execution
 -- One execution.
 select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,
-       dag_run_id, try_number, config_revision
+       dag_run_id, try_number, config_revision, redrive_at, discarded_at
 from execution where job_id = %(job_id)s and scheduled_for = %(scheduled_for)s;
 
 -- name: executions_of_job
 -- The newest executions of one job, which may have been deleted.
 select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,
-       dag_run_id, try_number, config_revision
+       dag_run_id, try_number, config_revision, redrive_at, discarded_at
 from execution
 where job_id = %(job_id)s and scheduled_for > coalesce(%(since)s::timestamptz, '-infinity')
   and (%(status)s::text is null or status = %(status)s)

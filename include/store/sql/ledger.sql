@@ -2,64 +2,92 @@
 
 -- name: board
 -- What a shift needs when it comes on duty: its row, how far the ledger is accounted for (the newest scheduled
--- occurrence in it), and the executions that this run, or an owner that died, left unfinished.
-select want.place, j.*,
-       (select e.scheduled_for from execution e
-        where e.job_id = want.job_id and e.origin = 'schedule'
-        order by e.scheduled_for desc limit 1) as accounted,
+-- occurrence in it, and when that ended), the executions that this run, or an owner that died, left unfinished, and those
+-- that a person wants sent again.
+select want.place, j.*, newest.scheduled_for as accounted, newest.finished_at as ended_at,
        array(select e.scheduled_for from execution e
              where e.job_id = want.job_id and e.status in ('running', 'retrying')
                and (e.dag_run_id = want.run_id
                     or e.claimed_by is not null and not exists (
                         select from lease l where l.owner = e.claimed_by and l.until > now()))
-             order by e.scheduled_for) as unfinished
+             order by e.scheduled_for) as unfinished,
+       array(select e.scheduled_for from execution e
+             where e.job_id = want.job_id and e.redrive_at is not null and e.status = 'failed'
+             order by e.scheduled_for limit 1000) as redrives
 from unnest(%(job_id)s::bigint[], %(run_id)s::text[]) with ordinality as want(job_id, run_id, place)
-join job j on j.id = want.job_id;
+join job j on j.id = want.job_id
+left join lateral (
+    select e.scheduled_for, e.finished_at from execution e
+    where e.job_id = want.job_id and e.origin = 'schedule'
+    order by e.scheduled_for desc limit 1) newest on true;
+
+-- name: lock_jobs
+-- Let nobody else claim for these jobs until the transaction ends: what is under way is looked at by one after another,
+-- in the statement after this one. Always in the order of ids, so that no two wait for each other.
+select pg_advisory_xact_lock(7::bigint << 56 | id)
+from (select unnest as id from unnest(%(job_id)s::bigint[]) order by 1 offset 0) as wanted;
 
 -- name: claim
--- Make occurrences this shift's own, or say why not. One row per occurrence, inserted as running; or as skipped, if the
--- job is paused or an earlier execution is under way and must not overlap. A row that exists is taken only if this very
--- shift wrote it, if its retry in the same run is due, if its owner's lease ran out, or if Airflow was told to try a
--- finished run again. An at-most-once execution whose owner died while sending is failed, for nobody knows the outcome.
+-- Make occurrences this shift's own, or say why not; one per job. One row per occurrence, inserted as running; as
+-- skipped, if the job is paused or an earlier execution is under way and must not overlap; or, where one may wait for
+-- that to end, as retrying with no attempt made yet. A row that exists is taken only if this very shift wrote it, if its
+-- retry in the same run is due, if its owner's lease ran out, or if a person wants a finished one to be tried again: in
+-- Airflow, or by redriving it. An at-most-once execution whose owner died while sending is failed, for nobody knows the
+-- outcome.
 with want as (
     select * from unnest(%(job_id)s::bigint[], %(due)s::timestamptz[], %(schedule_revision)s::bigint[],
-                         %(run_id)s::text[], %(try_number)s::int[], %(manual)s::bool[], %(busy)s::bool[],
-                         %(full)s::bool[], %(claim)s::bigint[])
-        with ordinality as w(job_id, due, schedule_revision, run_id, try_number, manual, busy, "full", claim, place)
+                         %(run_id)s::text[], %(try_number)s::int[], %(manual)s::bool[], %(redrive)s::bool[],
+                         %(claim)s::bigint[])
+        with ordinality as w(job_id, due, schedule_revision, run_id, try_number, manual, redrive, claim, place)
+), known as (
+    select w.*, j.id is null as deleted, j.revision, j.delivery, j.overlap,
+           not w.manual and j.schedule_revision <> w.schedule_revision as rescheduled,
+           not w.manual and (not j.is_active or coalesce(j.paused_until > w.due, false)) as paused,
+           j.overlap <> 'allow' and others.unfinished as blocked, others.queued
+    from want w
+    left join job j on j.id = w.job_id
+    left join lateral (
+        select count(*) > 0 as unfinished, coalesce(bool_or(e.attempt = 0), false) as queued
+        from execution e
+        where e.job_id = w.job_id and e.status in ('running', 'retrying') and e.scheduled_for <> w.due
+          and e.scheduled_for > now() - interval '2 days'
+          and (e.attempt > 0 or e.scheduled_for < w.due)
+          and (e.claimed_by is null or exists (
+              select from lease l where l.owner = e.claimed_by and l.until > now() - interval '1 minute'))) others on true
 ), judged as (
-    select w.*, j.revision, j.delivery,
-           case when j.id is null then 'deleted'
-                when not w.manual and j.schedule_revision <> w.schedule_revision then 'rescheduled'
-                when not w.manual and (not j.is_active or j.paused_until > w.due) then 'paused'
-                when j.overlap <> 'allow' and (w.busy or exists (
-                    select from execution e
-                    where e.job_id = w.job_id and e.status in ('running', 'retrying') and e.scheduled_for <> w.due
-                      and e.claim <> w.claim and e.scheduled_for > now() - interval '2 days'
-                      and (e.claimed_by is null or exists (
-                          select from lease l where l.owner = e.claimed_by and l.until > now() - interval '1 minute'))))
-                    then case when j.overlap = 'queue' and not w."full" then 'busy' else 'overlap' end
+    select k.*,
+           case when deleted then 'deleted'
+                when redrive then case when blocked then 'busy' end
+                when rescheduled then 'rescheduled'
+                when paused then 'paused'
+                when blocked then case when overlap = 'queue' and not queued then 'busy' else 'overlap' end
            end as refusal
-    from want w left join job j on j.id = w.job_id
+    from known k
 ), inserted as (
     insert into execution (job_id, scheduled_for, status, reason, origin, attempt, started_at, finished_at,
                            dag_run_id, try_number, config_revision, claimed_by, claim)
-    select job_id, due, case when refusal is null then 'running' else 'skipped' end,
-           case refusal when 'paused' then 'paused' when 'overlap' then 'the execution before it was still running' end,
+    select job_id, due,
+           case when refusal is null then 'running' when refusal = 'busy' then 'retrying' else 'skipped' end,
+           case refusal when 'paused' then 'paused' when 'overlap' then 'the execution before it was still running'
+                        when 'busy' then 'waits for the execution before it' end,
            case when manual then 'manual' else 'schedule' end,
            case when refusal is null then 1 else 0 end,
-           case when refusal is null then now() end, case when refusal is not null then now() end,
-           run_id, try_number, revision, case when refusal is null then %(owner)s::uuid end, claim
+           case when refusal is null then now() end, case when refusal in ('paused', 'overlap') then now() end,
+           run_id, try_number, revision, case when refusal is null or refusal = 'busy' then %(owner)s::uuid end, claim
     from judged
-    where refusal is null or refusal in ('paused', 'overlap')
+    where not redrive and (refusal is null or refusal in ('paused', 'overlap', 'busy'))
     on conflict (job_id, scheduled_for) do nothing
     returning job_id, scheduled_for, status, reason, claim
 ), present as (
-    select w.place, e.status, e.attempt, e.reason,
+    select w.place, e.status, e.attempt, e.base_attempt, e.reason,
+           -- not yet begun, or finished: there the others that are under way count
+           w.refusal in ('busy', 'overlap') and (e.attempt = 0 or e.status not in ('running', 'retrying')) as waits,
            case when e.claim = w.claim and e.status in ('running', 'retrying') then 'own'
                 when e.status = 'retrying' and e.claimed_by is null and e.dag_run_id = w.run_id then 'retry'
                 when e.status in ('running', 'retrying') and e.claimed_by is not null and not exists (
                     select from lease l where l.owner = e.claimed_by and l.until > now()) then 'orphan'
-                when e.status not in ('running', 'retrying') and e.dag_run_id = w.run_id
+                when w.redrive and e.status = 'failed' and e.redrive_at is not null then 'again'
+                when e.status not in ('running', 'retrying') and e.dag_run_id = w.run_id and not w.redrive
                      and w.try_number > e.try_number then 'again'
            end as ground
     from judged w join execution e on e.job_id = w.job_id and e.scheduled_for = w.due
@@ -71,27 +99,34 @@ with want as (
         error = case when p.lost then 'the process that was sending it died' end,
         finished_at = case when p.lost then now() end,
         attempt = p.attempt + case when p.lost or (p.ground = 'own' and p.status = 'running') then 0 else 1 end,
+        base_attempt = case when p.ground = 'again' then p.attempt else p.base_attempt end,
         attempts = case when p.ground = 'orphan' and p.status = 'running'
                         then e.attempts || jsonb_build_object('attempt', p.attempt, 'at', e.started_at,
                                                               'error', 'the process that was sending it died')
                         else e.attempts end,
-        dag_run_id = p.run_id, try_number = p.try_number, config_revision = p.revision,
-        claimed_by = case when not p.lost then %(owner)s::uuid end, claim = p.claim
-    from (select w.*, present.status, present.attempt, present.ground,
+        started_at = coalesce(e.started_at, now()),
+        dag_run_id = case when p.redrive then e.dag_run_id else p.run_id end,
+        try_number = case when p.redrive then e.try_number else p.try_number end,
+        redrive_at = case when not p.lost then e.redrive_at end, discarded_at = null,
+        config_revision = p.revision, claimed_by = case when not p.lost then %(owner)s::uuid end, claim = p.claim
+    from (select w.*, present.status, present.attempt, present.base_attempt, present.ground,
                  present.ground = 'orphan' and present.status = 'running' and w.delivery = 'at_most_once' as lost
-          from judged w join present using (place) where present.ground is not null) p
+          from judged w join present using (place) where present.ground is not null and present.waits is not true) p
     where e.job_id = p.job_id and e.scheduled_for = p.due and e.attempt = p.attempt and e.status = p.status
-    returning e.job_id, e.scheduled_for, e.status, e.attempt, e.claim
+    returning e.job_id, e.scheduled_for, e.status, e.attempt, e.base_attempt, e.claim
 )
 select w.place,
        case when i.status = 'running' or t.status = 'running' then 'mine'
+            when i.status = 'retrying' then 'busy'
             when i.status = 'skipped' then 'skipped'
             when t.status = 'failed' then 'lost'
-            when w.refusal in ('deleted', 'rescheduled', 'busy') and p.status is null then w.refusal
+            when p.status is null and w.refusal in ('deleted', 'rescheduled') then w.refusal
+            when p.ground is not null and p.waits then 'busy'
             when p.status is null or p.status in ('running', 'retrying') then 'held'
             else 'settled'
        end as verdict,
        coalesce(t.attempt, 1) as attempt,
+       coalesce(t.base_attempt, 0) as base_attempt,
        coalesce(w.revision, 0) as revision,
        case when p.status is not null and i.status is null then p.status end as status,
        coalesce(i.reason, p.reason) as reason
@@ -102,14 +137,18 @@ left join present p on p.place = w.place;
 
 -- name: finish
 -- Write what became of attempts. Only the claim that made an attempt may write it, and writing it twice changes nothing.
+-- Without an entry, nothing was attempted after all.
 update execution e
 set status = d.status,
     reason = d.reason,
     error = d.error,
     output = d.output,
-    attempts = case when jsonb_array_length(e.attempts) < d.attempt then e.attempts || d.entry else e.attempts end,
-    started_at = case when d.attempt = 1 then d.started_at else e.started_at end,
+    attempt = case when d.entry is null then e.attempt - 1 else e.attempt end,
+    attempts = case when d.entry is not null and jsonb_array_length(e.attempts) < d.attempt then e.attempts || d.entry
+                    else e.attempts end,
+    started_at = case when d.attempt > 1 then e.started_at when d.entry is not null then d.started_at end,
     finished_at = case when d.status <> 'retrying' then d.finished_at end,
+    redrive_at = case when d.status = 'retrying' then e.redrive_at end,
     claimed_by = case when d.status = 'retrying' and not d.release then e.claimed_by end
 from unnest(%(job_id)s::bigint[], %(due)s::timestamptz[], %(claim)s::bigint[], %(attempt)s::int[], %(status)s::text[],
             %(reason)s::text[], %(error)s::text[], %(output)s::jsonb[], %(entry)s::jsonb[],
