@@ -188,7 +188,7 @@ async def test_a_claim_tells_the_newest_revision(database_url: str, db: DictConn
 
 @pytest.mark.parametrize(
     ("overlap", "verdict", "status"),
-    [("skip", "skipped", "skipped"), ("queue", "busy", None), ("allow", "mine", "running")],
+    [("skip", "skipped", "skipped"), ("queue", "busy", "retrying"), ("allow", "mine", "running")],
 )
 async def test_the_overlap_rule_holds_across_processes(
     database_url: str, db: DictConnection, overlap: str, verdict: str, status: str | None
