@@ -25,7 +25,7 @@ def test_a_job_without_options_is_what_plain_sql_makes(run: Run, db: DictConnect
     own = {"id", "name", "revision", "schedule_revision", "schedule_changed_at", "created_at", "updated_at"}
     assert {name for name in one if one[name] != other[name]} <= own
     columns = db.execute("select column_name from information_schema.columns where table_name = 'job'")
-    settable = {str(row["column_name"]) for row in columns} - own - {"kind", "notify", "error"}
+    settable = {str(row["column_name"]) for row in columns} - own - {"kind", "error"}
     assert settable == set(jobs.DEFAULTS)
 
 
@@ -45,6 +45,43 @@ def test_every_option_of_add_ends_up_in_its_column(run: Run, db: DictConnection)
     assert (row["jitter"], row["max_lateness"]) == (timedelta(seconds=10), timedelta(hours=2))
     assert (row["retries"], row["retry_delay"], row["retry_backoff"]) == (5, timedelta(minutes=1), 1.5)
     assert (row["timeout"], row["is_active"], row["timezone"]) == (timedelta(seconds=90), False, "Europe/Berlin")
+
+
+def test_the_options_for_failures_end_up_in_their_columns(run: Run, db: DictConnection) -> None:
+    """Retries, what takes a job off duty, whom to tell: what is written is what is in the row, and can be cleared."""
+    options = (
+        "--every 5m --fixed-delay --retry-max-delay 10m --retry-jitter 0.5 --no-retry-on 505,501 --disable-after 10"
+        """ --half-open --probe-every 1m --notify '{"kind": "webhook", "payload": {"url": "http://127.0.0.1:9/"}}'"""
+    )
+    run("add", "report", "ping", *shlex.split(options), "--set", URL)
+    row = jobs.find(db, "report")
+    assert (row["every_mode"], row["retry_max_delay"], row["retry_jitter"]) == (
+        "fixed_delay",
+        timedelta(minutes=10),
+        0.5,
+    )
+    assert (row["no_retry_on"], row["disable_after"], row["half_open"]) == ([501, 505], 10, True)
+    assert (row["probe_every"], row["notify"]["kind"]) == (timedelta(minutes=1), "webhook")
+    run("edit", "report", *shlex.split("--disable-after none --notify none --no-retry-on none --no-half-open"))
+    row = jobs.find(db, "report")
+    assert (row["disable_after"], row["notify"], row["no_retry_on"], row["half_open"]) == (None, None, [], False)
+    run("edit", "report", "--cron", "@daily")
+    assert jobs.find(db, "report")["every_mode"] == "fixed_rate"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--no-retry-on", "abc"), "--no-retry-on"),
+        (("--no-retry-on", "99"), "write 501,505, or none"),
+        (("--disable-after", "many"), "--disable-after: 'many' is not a number"),
+        (("--fixed-delay",), "there is no every"),
+        (("--notify", '{"kind": "smoke signal"}'), "unknown kind 'smoke signal'"),
+    ],
+)
+def test_wrong_options_for_failures_are_refused(refused: Refused, words: tuple[str, ...], said: str) -> None:
+    """What cannot be meant is refused in words that say what to write."""
+    assert said in refused("add", "a", "ping", "--set", URL, *words)
 
 
 def test_add_says_the_id_and_when_it_fires(run: Run, db: DictConnection) -> None:

@@ -125,7 +125,7 @@ BAD = (
     (f"{ADD} --started-at yesterday", "--started-at: 'yesterday' is not an instant"),
     (f"{ADD} --every 0.5s", "write 1 second at least"),
     (f"{ADD} --set 'body={{{{ record. }}}}'", "body: expected name or number"),
-    (f"{ADD} --set method=GET", "method: Extra inputs are not permitted"),
+    (f"{ADD} --set verb=GET", "verb: Extra inputs are not permitted"),
     (f"workflows add crm webhok --connector issues {URL}", "did you mean 'webhook'?"),
     ("workflows add crm webhook --connector issues", "url: Field required"),
     (f"workflows add crm webhook --connector issue {URL}", "did you mean 'issues'?"),

@@ -15,7 +15,7 @@ LAYERS = (
     {"errors", "wall_cron", "deadline"},
     {"schedule", "retry"},
     {"model"},
-    {"settings", "templates"},
+    {"settings", "templates", "webhook_signature"},
     {"registry"},
     {"store", "egress"},
     {"actions", "connectors"},

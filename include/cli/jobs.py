@@ -157,6 +157,8 @@ def next_(
     facts = [(due, due.astimezone(zone), job.schedule.delay(due), job.schedule.oddity(due) or "") for due in fires]
     if not job.is_active:
         note(f"job {job.name!r} is paused: none of these happens until `./millrace jobs resume {job.id}`")
+    if job.schedule.fixed_delay:
+        note("counted from the end of the last execution: later than this by as long as executions take")
     if as_json:
         print_json(
             [

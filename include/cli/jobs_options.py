@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from include.cli.payload import parse_object
+from include.cli.retry_options import RetryOptions
 from include.cli.times import parse_duration, parse_instant
 from include.errors import ConfigError
 
@@ -18,10 +20,10 @@ AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for scr
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The job's name, or its id (all digits).")]
 NamesOrIds = Annotated[list[str], typer.Argument(metavar="NAME|ID", help="Names, or ids (all digits).")]
 
-_WHEN, _WHAT, _HOW = "When", "What", "How"
+_PANELS = _WHEN, _WHAT, _HOW = "When", "What", "How"
 _SCHEDULE = ("cron", "every", "run_at")
-_PLAIN = ("owner", "timezone", "overlap", "misfire", "retries", "retry_backoff", "delivery")
-_DURATIONS = ("jitter", "max_lateness", "retry_delay", "timeout")
+_PLAIN = ("owner", "timezone", "overlap", "misfire", "delivery", "half_open")
+_DURATIONS = ("jitter", "max_lateness", "timeout", "probe_every")
 _INSTANTS = ("starts_at", "ends_at")
 _CLEAR = "none"
 
@@ -39,7 +41,7 @@ def _how(*names: str, help: str) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(RetryOptions):
     """What was written on the command line; None, or an empty list, where nothing was."""
 
     cron: Annotated[
@@ -48,6 +50,12 @@ class Options:
     every: Annotated[str | None, _when("--every", help="A fixed rate from 1s: 5s, 90s, 1m30s, 2h, 1d, 00:05:00.")] = (
         None
     )
+    fixed_delay: Annotated[
+        bool | None,
+        _when(
+            "--fixed-delay/--fixed-rate", help="Count --every from the end of the last execution, or from due to due."
+        ),
+    ] = None
     run_at: Annotated[
         str | None,
         _when("--run-at", help="Once: ISO 8601, on the clock of --timezone if it has no offset; or +10m, from now."),
@@ -78,14 +86,21 @@ class Options:
         Literal["skip", "latest", "all"] | None, _how("--misfire", help="Which to make up for after a downtime.")
     ] = None
     max_lateness: Annotated[str | None, _how("--max-lateness", help="What is later than this is missed.")] = None
-    retries: Annotated[int | None, _how("--retries", help="How often to try again.")] = None
-    retry_delay: Annotated[str | None, _how("--retry-delay", help="The wait before the first retry.")] = None
-    retry_backoff: Annotated[
-        float | None, _how("--retry-backoff", help="Each further wait is this many times longer.")
-    ] = None
     timeout: Annotated[str | None, _how("--timeout", help="The longest that one attempt may take.")] = None
     delivery: Annotated[
         Literal["at_least_once", "at_most_once"] | None, _how("--delivery", help="After a crash: send again, or not.")
+    ] = None
+    disable_after: Annotated[
+        str | None, _how("--disable-after", help="Pause it after so many failures in a row; `none`: never.")
+    ] = None
+    half_open: Annotated[
+        bool | None,
+        _how("--half-open/--no-half-open", help="Once disabled, probe it, and go on when a probe succeeds."),
+    ] = None
+    probe_every: Annotated[str | None, _how("--probe-every", help="How often it is probed: 5m if not given.")] = None
+    notify: Annotated[
+        str | None,
+        _how("--notify", help='Whom to tell: {"kind", "payload", "on", "after"} as JSON; `none`: as for the owner.'),
     ] = None
     active: Annotated[bool | None, _how("--active/--inactive", help="Whether it is on duty, or paused.")] = None
 
@@ -105,7 +120,15 @@ class Options:
                 given[name] = None if clear else parse_instant(text, _option(name), zone=zone, now=now)
         if self.active is not None:
             given["is_active"] = self.active
-        return {**given, **self._schedule(zone, now)}
+        if self.disable_after is not None:
+            given["disable_after"] = _number(self.disable_after, "--disable-after")
+        if self.notify is not None:
+            clear = self.notify.strip().lower() == _CLEAR
+            given["notify"] = None if clear else parse_object(self.notify, "--notify")
+        schedule = self._schedule(zone, now)
+        if self.fixed_delay is not None:
+            schedule["every_mode"] = "fixed_delay" if self.fixed_delay else "fixed_rate"
+        return {**given, **self.retry_columns(), **schedule}
 
     def _schedule(self, zone: str, now: datetime) -> dict[str, Any]:
         written = [name for name in _SCHEDULE if getattr(self, name) is not None]
@@ -120,7 +143,7 @@ class Options:
         return {}
 
 
-NO_SCHEDULE: dict[str, Any] = dict.fromkeys(_SCHEDULE)
+NO_SCHEDULE: dict[str, Any] = {**dict.fromkeys(_SCHEDULE), "every_mode": "fixed_rate"}
 
 
 def taking_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -143,8 +166,22 @@ def taking_options(command: Callable[..., None]) -> Callable[..., None]:
         for f in fields(made_of)
     ]
     # A place of its own for the signature, which is what typer reads.
-    taking.__signature__ = inspect.Signature([*own, *described])  # type: ignore[attr-defined]
+    taking.__signature__ = inspect.Signature([*own, *sorted(described, key=_panel)])  # type: ignore[attr-defined]
     return taking
+
+
+def _panel(parameter: inspect.Parameter) -> int:
+    """Where an option's panel is in the help: what is inherited comes first in a dataclass, and would there."""
+    [option] = parameter.annotation.__metadata__
+    return _PANELS.index(option.rich_help_panel)
+
+
+def _number(text: str, what: str) -> int | None:
+    if text.strip().lower() == _CLEAR:
+        return None
+    if not text.strip().isascii() or not text.strip().isdigit():
+        raise ConfigError(f"{what}: {text!r} is not a number; write one, or none")
+    return int(text)
 
 
 def _default(field: Field[Any]) -> Any:

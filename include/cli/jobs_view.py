@@ -8,6 +8,7 @@ from typing import Any
 from include.cli.clock import next_fires
 from include.cli.duty import state
 from include.cli.output import Cell, status_cell
+from include.cli.retry_options import spell_retries
 from include.cli.times import spell_duration, spell_instant
 from include.model import Job
 from include.store.edits import Row
@@ -92,7 +93,6 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     job = job_from_row(row)
     window = [f"from {spell_instant(row['starts_at'])} UTC"] if row["starts_at"] else []
     window += [f"before {spell_instant(row['ends_at'])} UTC"] if row["ends_at"] else []
-    retry = f"{job.retry.retries}, after {spell_duration(job.retry.delay)}, each {job.retry.backoff:g} times as long"
     lines: list[tuple[str, Cell | str]] = [
         ("id", f"{job.id} (DAG {job.dag_id})"),
         ("name", job.name),
@@ -105,13 +105,22 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
         ("jitter", spell_duration(job.schedule.jitter)),
         ("overlap", job.overlap),
         ("misfire", f"{job.misfire}, at most {spell_duration(job.max_lateness)} late"),
-        ("retries", retry),
+        ("retries", spell_retries(job.retry)),
         ("timeout", spell_duration(job.timeout)),
         ("delivery", job.delivery),
+        ("disabled", _breaker(job)),
         ("created", f"{spell_instant(row['created_at'])} UTC"),
         ("updated", f"{spell_instant(row['updated_at'])} UTC, revision {job.revision}"),
     ]
     return [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
+
+
+def _breaker(job: Job) -> str:
+    """When failures take the job off duty."""
+    if job.disable_after is None:
+        return "never by itself"
+    probed = f", then probed every {spell_duration(job.probe_every)}" if job.half_open else ""
+    return f"after {job.disable_after} failures in a row{probed}"
 
 
 def _describe(job: Job) -> str:

@@ -9,13 +9,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from include.cli.clock import parse_past
+from include.cli.retry_options import RetryOptions
 from include.cli.times import parse_duration, parse_instant
 
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow's name, or its id (all digits).")]
 
 _WHEN, _WHAT, _HOW = "When", "What", "How"
-_PLAIN = ("owner", "on_error", "batch_size", "retries", "retry_backoff")
-_DURATIONS = ("every", "retry_delay", "timeout")
+_PLAIN = ("owner", "on_error", "batch_size")
+_DURATIONS = ("every", "timeout")
 _CLEAR = "none"
 
 
@@ -24,7 +25,7 @@ def _option(panel: str, name: str, help: str, metavar: str | None = None) -> Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(RetryOptions):
     """What was written on the command line; None, or an empty list, where nothing was."""
 
     every: Annotated[
@@ -73,11 +74,6 @@ class Options:
     batch_size: Annotated[
         int | None, _option(_HOW, "--batch-size", "How many records one call gets: 1 if not given.")
     ] = None
-    retries: Annotated[int | None, _option(_HOW, "--retries", "How often to try again.")] = None
-    retry_delay: Annotated[str | None, _option(_HOW, "--retry-delay", "The wait before the first retry.")] = None
-    retry_backoff: Annotated[
-        float | None, _option(_HOW, "--retry-backoff", "Each further wait is this many times longer.")
-    ] = None
     timeout: Annotated[str | None, _option(_HOW, "--timeout", "The longest that one attempt may take.")] = None
     active: Annotated[bool | None, _option(_HOW, "--active/--inactive", "Whether it is on duty, or paused.")] = None
 
@@ -87,6 +83,7 @@ class Options:
         for name in _DURATIONS:
             if (text := getattr(self, name)) is not None:
                 given[name] = parse_duration(text, "--" + name.replace("_", "-"))
+        given |= self.retry_columns()
         if self.started_at is not None:
             given["started_at"] = parse_instant(self.started_at, "--started-at", zone="UTC", now=now)
         if self.start_from is not None:

@@ -9,6 +9,7 @@ from typing import Any
 from include.cli import duty
 from include.cli.clock import next_fires
 from include.cli.output import Cell, note, status_cell
+from include.cli.retry_options import spell_retries
 from include.cli.times import spell_duration, spell_instant
 from include.store.edits import Row
 from include.store.rows import workflow_from_row
@@ -93,7 +94,6 @@ def lag_cells(row: Row, now: datetime) -> list[Cell | str]:
 def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     """A workflow's columns for people, in an order that tells a story."""
     workflow = workflow_from_row(row)
-    retry = f"{workflow.retry.retries}, after {spell_duration(workflow.retry.delay)}"
     lines: list[tuple[str, Cell | str]] = [
         ("id", f"{workflow.id} (DAG {workflow.dag_id})"),
         ("name", workflow.name),
@@ -106,7 +106,7 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
         ("filter", row["filter"] or "none: every record"),
         ("batch size", str(workflow.batch_size)),
         ("on error", workflow.on_error),
-        ("retries", f"{retry}, each wait {workflow.retry.backoff:g} times as long"),
+        ("retries", spell_retries(workflow.retry)),
         ("timeout", spell_duration(workflow.timeout)),
         ("created", f"{spell_instant(row['created_at'])} UTC"),
         ("updated", f"{spell_instant(row['updated_at'])} UTC, revision {workflow.revision}"),

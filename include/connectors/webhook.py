@@ -8,7 +8,6 @@ recorded and sends again is refused; with the others, a `primary_key` out of the
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import json
@@ -22,8 +21,9 @@ from pydantic import Field, JsonValue, model_validator
 from include import model
 from include.connectors._paths import JsonPath, path
 from include.connectors._rest_fields import to_json
-from include.errors import ConfigError, RefusedError
-from include.model import Connection, Delivery, Received, Record
+from include.errors import RefusedError
+from include.model import Delivery, Received, Record
+from include.webhook_signature import keys_of, secrets_of, signature
 
 _TOLERANCE_SECONDS = 5 * 60  # as in the reference implementations of Standard Webhooks
 _ID_CAP = 500
@@ -116,8 +116,7 @@ def _verified_standard(delivery: Delivery[Config]) -> str:
     Not by its own Python library, which reads the clock itself, takes the body for text before it has verified it, and
     lets a malformed signature hide a good one beside it.
     """
-    secrets = _secrets(delivery.connection, several=True)
-    keys = [_standard_key(secret, delivery.connection) for secret in secrets]
+    keys = keys_of(delivery.connection)
     message_id = _header(delivery, "webhook-id")
     timestamp = _header(delivery, "webhook-timestamp")
     given = _header(delivery, "webhook-signature").split()
@@ -127,16 +126,15 @@ def _verified_standard(delivery: Delivery[Config]) -> str:
     if abs(age_seconds) > _TOLERANCE_SECONDS:
         way = "ago" if age_seconds > 0 else "ahead"
         raise RefusedError(401, f"webhook-timestamp is more than {_TOLERANCE_SECONDS // 60} minutes {way}")
-    signed = _bytes(f"{message_id}.{timestamp}.") + delivery.body
-    expected = [b"v1," + base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
-    if not _any_equal(expected, [_bytes(signature) for signature in given]):
+    expected = [signature(key, _bytes(message_id), timestamp.encode(), delivery.body) for key in keys]
+    if not _any_equal(expected, [_bytes(one) for one in given]):
         raise RefusedError(401, "no signature in webhook-signature fits the delivery")
     return message_id
 
 
 def _verify_hmac(delivery: Delivery[Config]) -> None:
     config = delivery.config
-    secrets = _secrets(delivery.connection)
+    secrets = secrets_of(delivery.connection)
     given = _header(delivery, config.header)
     prefix = f"{config.algorithm}=" if config.prefix is None else config.prefix
     expected = []
@@ -145,13 +143,13 @@ def _verify_hmac(delivery: Delivery[Config]) -> None:
         spelt = digest.hex() if config.encoding == "hex" else base64.b64encode(digest).decode()
         expected.append((prefix + spelt).encode())
     if config.encoding == "hex":
-        given, expected = given.lower(), [signature.lower() for signature in expected]
+        given, expected = given.lower(), [one.lower() for one in expected]
     if not _any_equal(expected, [_bytes(given)]):
         raise RefusedError(401, f"the signature in {config.header} does not fit the delivery")
 
 
 def _verify_bearer(delivery: Delivery[Config]) -> None:
-    secrets = _secrets(delivery.connection)
+    secrets = secrets_of(delivery.connection)
     scheme, _, token = _header(delivery, "Authorization").partition(" ")
     if scheme.lower() != "bearer":
         raise RefusedError(401, "header Authorization is not a Bearer token")
@@ -176,33 +174,6 @@ def _header(delivery: Delivery[Config], name: str) -> str:
 def _bytes(value: str) -> bytes:
     """A header as it was on the wire: servers read each byte as one character."""
     return value.encode("latin-1", "replace")
-
-
-def _secrets(connection: Connection | None, *, several: bool = False) -> list[str]:
-    """Every secret that counts at present; with `several`, blanks separate those in the password."""
-    if connection is None:
-        raise ConfigError("the secret of a webhook is in an Airflow connection: name it as conn_id")
-    password = connection.password or ""
-    further = connection.extra.get("secrets", [])
-    if not isinstance(further, list) or not all(isinstance(secret, str) for secret in further):
-        raise ConfigError(f"connection {connection.id!r}: write extra.secrets as a list of texts")
-    secrets = [secret.strip() for secret in [*(password.split() if several else [password]), *further]]
-    if not any(secrets):
-        raise ConfigError(f"connection {connection.id!r} has no secret: write it as its password")
-    return [secret for secret in secrets if secret]
-
-
-def _standard_key(secret: str, connection: Connection | None) -> bytes:
-    """The bytes that a secret of Standard Webhooks spells: `whsec_` and base64, padded or not."""
-    text = secret.removeprefix("whsec_").rstrip("=")
-    try:
-        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        key = b""
-    if not key:
-        name = connection.id if connection else None
-        raise ConfigError(f"connection {name!r}: a secret of Standard Webhooks is whsec_ and base64")
-    return key
 
 
 def _parsed(body: bytes) -> JsonValue:

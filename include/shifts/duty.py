@@ -183,6 +183,12 @@ class Duty:
         await withdraw(self.post, due, claim, self.shift, reason)
         return Attempt("skipped", f"skipped: {reason}")
 
+    async def _name_if_owed(self, due: datetime) -> None:
+        """An occurrence that fell due before the schedule was changed, and was not claimed in time, is missed."""
+        if due <= self.job.schedule_changed_at and not self.shift.by_hand:
+            reason = "the schedule was changed before it was executed"
+            await self.post.ledger.miss(self.job.id, [due], run_id=self.shift.run_id, reason=reason)
+
     async def _claim(self, due: datetime, *, redrive: bool = False) -> Claim | None:
         """Ask until there is a verdict to act on. None: the job is gone, or this is not its instant any more."""
         while True:
@@ -203,6 +209,7 @@ class Duty:
                     await self.post.ledger.cancel(self.job.id, claim=self.shift.token, reason="the job was deleted")
                     return None
                 if not self.is_due(due):
+                    await self._name_if_owed(due)
                     return None
             elif claim.verdict == "held":
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)

@@ -9,6 +9,7 @@ from typing import Any
 
 from include.errors import AttemptError, ConfigError, RetryableError
 from include.model import Job, Output, Status
+from include.retry import RetryPolicy
 from include.shifts.bell import utcnow
 from include.shifts.perform import Doing, LeaseLost, entry, perform
 from include.shifts.post import Post
@@ -40,18 +41,18 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
 
     `release` lets go of a row that will be retried, because Airflow and not this shift will come back to it.
     """
+    payload = {**job.payload, **shift.conf}
+    doing = Doing(job.kind, payload, webhook_id(job.id, due), due, job.timeout, job.delivery)
     started_at = utcnow()
     output: Output | None = None
     error: Exception | None = None
     try:
-        payload = {**job.payload, **shift.conf}
-        doing = Doing(job.kind, payload, webhook_id(job.id, due), due, job.timeout, job.delivery)
         output = await perform(post, doing, claim.attempt, lease=claim.lease)
     except LeaseLost:
         raise
     except Exception as caught:  # whatever a kind does wrong is this execution's failure, and nobody else's
         error = caught
-    made = _judged(job, due, claim, output, error)
+    made = judged(doing, job.retry, claim.attempt - claim.base_attempt, output, error)
     finished_at = utcnow()
     written = await post.ledger.finish(
         Result(
@@ -63,7 +64,7 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
             started_at=started_at,
             finished_at=finished_at,
             entry=entry(claim.attempt, started_at, finished_at, output, error),
-            output=None if output is None else _output(output),
+            output=None if output is None else document(output),
             error=None if error is None else made.line,
             reason=made.reason,
             release=release,
@@ -90,23 +91,23 @@ async def withdraw(post: Post, due: datetime, claim: Claim, shift: Shift, reason
     )
 
 
-def _judged(job: Job, due: datetime, claim: Claim, output: Output | None, error: Exception | None) -> Attempt:
+def judged(doing: Doing, retry: RetryPolicy, failures: int, output: Output | None, error: Exception | None) -> Attempt:
+    """What became of an attempt that gave an output or an error, which is failure number `failures`, if it is one."""
     if error is None:
         return Attempt("success", "" if output is None else output.line)
-    failures = claim.attempt - claim.base_attempt
-    if isinstance(error, RetryableError) and error.code is None and job.delivery == "at_most_once":
+    if isinstance(error, RetryableError) and error.code is None and doing.delivery == "at_most_once":
         return Attempt("failed", str(error), reason="unknown outcome")
-    if job.retry.allows(error, failures):
+    if retry.allows(error, failures):
         told = getattr(error, "after_seconds", None) or 0.0
-        wait = job.retry.wait(failures, webhook_id(job.id, due), told)
-        return Attempt("retrying", str(error), wait.total_seconds())
+        return Attempt("retrying", str(error), retry.wait(failures, doing.key, told).total_seconds())
     if isinstance(error, (AttemptError, ConfigError)):
         return Attempt("failed", str(error))
-    log.error("job %s (%s): kind %s raised", job.id, job.name, job.kind, exc_info=error)
-    return Attempt("failed", f"kind {job.kind!r} raised {type(error).__name__}: {error}")
+    log.error("%s: kind %s raised", doing.key, doing.kind, exc_info=error)
+    return Attempt("failed", f"kind {doing.kind!r} raised {type(error).__name__}: {error}")
 
 
-def _output(output: Output) -> dict[str, Any]:
+def document(output: Output) -> dict[str, Any]:
+    """An output as it is kept."""
     body: dict[str, Any] = {"line": output.line, **output.data}
     if output.code is not None:
         body["code"] = output.code

@@ -20,13 +20,19 @@ from include.store.progress import Stored
 
 log = logging.getLogger(__name__)
 
+_GONE = 410
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a call, retries included: the error it ended with, if any, and every attempt."""
+    """What became of a call, retries included: the error it ended with, if any, and every attempt.
+
+    `is_gone`: the receiver says that it is gone for good (410, RFC 9110 15.5.11), and wants no more calls.
+    """
 
     error: str | None
     attempts: list[dict[str, Any]]
+    is_gone: bool = False
 
 
 def webhook_id(workflow: Workflow, position: int) -> str:
@@ -67,7 +73,7 @@ class Sender:
             if error is None:
                 return Outcome(None, attempts)
             if not workflow.retry.allows(error, number):
-                return Outcome(_spell(error), attempts)
+                return Outcome(_spell(error), attempts, is_gone=getattr(error, "code", None) == _GONE)
             wait = workflow.retry.wait(number, key, getattr(error, "after_seconds", None) or 0.0)
             await asyncio.sleep(wait.total_seconds())
         raise AssertionError("counting does not end")

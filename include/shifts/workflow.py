@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from include import registry
 from include.errors import MillraceError
 from include.model import Workflow
 from include.schedule import Schedule
@@ -34,8 +35,10 @@ async def stand(shift: Shift, post: Post) -> Ending:
     if look is None:
         return _DELETED
     processing = Processing(shift, post, look)
+    if processing.is_for_worker and not post.is_on_worker:
+        return Ending("worker", "this kind runs on a worker")
     try:
-        if shift.by_hand:
+        if shift.by_hand or post.is_on_worker:
             return await processing.once()
         with post.on_duty(processing.rounds):
             await processing.rounds.go(processing)
@@ -91,11 +94,21 @@ class Processing:
         self.workflow, self.is_called, self._stopped_by = look.workflow, look.has_work, look.stopped_by
         return True
 
+    @property
+    def is_for_worker(self) -> bool:
+        """Whether its calls are made on a worker, one run after another."""
+        kind = self.workflow.kind
+        return kind in registry.action_kinds() and registry.action(kind).runs_on == "worker"
+
     async def once(self) -> Ending:
         """Process what there is, now, after whoever is at it."""
         await self.rounds.await_turn()
         if not await self.reload():
             return _DELETED
+        paused = not self.is_active or (self.paused_until is not None and self.paused_until > utcnow())
+        if paused and not self._shift.by_hand:
+            await self.rounds.end_turn()
+            return Ending("skipped", "paused")
         await self._process()
         await self.rounds.end_turn()
         await self.reload()
@@ -176,7 +189,7 @@ class Processing:
         self._failed += len(batch)
         positions = [record.position for record in batch]
         log.warning("record %s failed: %s", positions[-1], outcome.error)
-        if workflow.on_error == "stop":
+        if workflow.on_error == "stop" or outcome.is_gone:
             await progress.stop(workflow.id, after=step.after, position=step.position, error=outcome.error)
             return None
         if workflow.on_error == "skip":

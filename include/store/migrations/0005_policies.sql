@@ -34,9 +34,22 @@ alter table execution
     add column redrive_at timestamptz,
     add column discarded_at timestamptz;
 comment on column execution.base_attempt is 'Attempts before it was last redriven: the retry policy counts from there.';
-comment on column execution.redrive_at is 'When a person asked for it to be sent again; null once that has begun.';
+comment on column execution.redrive_at is 'A person asked for it to be sent again, not before then; null once that has ended.';
 comment on column execution.discarded_at is 'When a person gave up on it.';
 create index execution_redrive on execution (job_id, scheduled_for) where redrive_at is not null;
+create index execution_redriven on execution (scheduled_for) where base_attempt > 0;
+
+-- What is to be sent again, and from when on somebody may see to it: nobody else does before then.
+create view redrive as
+select e.job_id, e.scheduled_for, j.kind,
+       greatest(e.redrive_at,
+                case when e.status = 'failed' then null
+                     when e.claimed_by is null then 'infinity'  -- Airflow will come back to it
+                     else coalesce(l.until, '-infinity') end) as free_at
+from execution e
+join job j on j.id = e.job_id
+left join lease l on l.owner = e.claimed_by
+where e.redrive_at is not null and e.status in ('failed', 'running', 'retrying');
 
 -- As before, with every_mode among what makes a schedule.
 create or replace function job_before_change() returns trigger language plpgsql set search_path from current as $$

@@ -12,7 +12,7 @@ create table timer (
     hours integer not null default 0 check (hours >= 0),
     minutes integer not null default 0 check (minutes >= 0),
     seconds integer not null default 0 check (seconds >= 0),
-    due_at timestamptz not null check (isfinite(due_at)),
+    due_at timestamptz not null check (due_at >= '1970-01-01Z' and due_at < '9000-01-01Z'),
 
     retries integer not null default 3 check (retries between 0 and 100),
     retry_delay interval not null default '2 seconds' check (retry_delay between interval '0' and interval '1 day'),
@@ -26,7 +26,7 @@ create table timer (
     delivery text not null default 'at_least_once' check (delivery in ('at_least_once', 'at_most_once')),
 
     status text not null default 'pending' check (status in ('pending', 'firing', 'fired', 'failed', 'cancelled')),
-    next_at timestamptz not null,
+    next_at timestamptz not null check (next_at >= '1970-01-01Z' and next_at < '9999-01-01Z'),
     attempt integer not null default 0,
     base_attempt integer not null default 0,
     attempts jsonb not null default '[]',
@@ -54,21 +54,30 @@ create index timer_firing on timer (claimed_by) where status = 'firing';
 -- Dead letters: few rows.
 create index timer_failed on timer (id) where status = 'failed';
 
--- Work out when a new timer is due.
-create function timer_before_insert() returns trigger language plpgsql set search_path from current as $$
+-- Work out when a new timer is due, or one that is moved.
+create function timer_before_change() returns trigger language plpgsql set search_path from current as $$
 declare
     delay constant interval := make_interval(hours => new.hours, mins => new.minutes, secs => new.seconds);
 begin
-    if (new.due_at is not null) = (delay > interval '0') then
-        raise check_violation using message = 'a timer needs a time to come',
-            hint = 'Write hours, minutes and seconds, of which one is more than 0; or due_at, and none of them.';
+    if tg_op = 'UPDATE' then
+        if old.status <> 'pending' or old.attempt > 0 then
+            raise check_violation using message = format('timer %s has been sent, or given up: it cannot be moved', old.id),
+                hint = 'Insert a new one.';
+        end if;
+    else
+        if (new.due_at is not null) = (delay > interval '0') then
+            raise check_violation using message = 'a timer needs a time to come',
+                hint = 'Write hours, minutes and seconds, of which one is more than 0; or due_at, and none of them.';
+        end if;
+        new.due_at := coalesce(new.due_at, clock_timestamp() + delay);
     end if;
-    new.due_at := coalesce(new.due_at, clock_timestamp() + delay);
     new.next_at := new.due_at;
     return new;
 end $$;
 create trigger timer_before_insert before insert on timer
-    for each row execute function timer_before_insert();
+    for each row execute function timer_before_change();
+create trigger timer_before_move before update of due_at on timer
+    for each row when (new.due_at is distinct from old.due_at) execute function timer_before_change();
 
 -- Wake the pumps: there may be something to send earlier than what they sleep for. Once a transaction.
 create function timer_after_change() returns trigger language plpgsql set search_path from current as $$
@@ -78,8 +87,8 @@ begin
 end $$;
 create trigger timer_after_insert after insert on timer
     for each statement execute function timer_after_change();
-create trigger timer_after_change after update of next_at on timer
-    for each row when (new.next_at < old.next_at or new.status = 'pending' and old.status = 'failed')
+create trigger timer_after_change after update on timer
+    for each row when (new.status = 'pending' and (new.next_at < old.next_at or old.status <> 'pending'))
     execute function timer_after_change();
 
 -- Wake the pumps for executions that a person wants sent again.
