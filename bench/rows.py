@@ -38,6 +38,7 @@ class NewJob:
     url: str
     cron: str | None = None
     every: timedelta | None = None
+    overlap: str = "skip"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Rows:
 
     def clear(self) -> None:
         """Remove what a scenario has inserted."""
-        for table in ("jobs", "workflows", "connectors"):
+        for table in ("jobs", "workflows", "connectors", "timers"):
             self._do(f"delete_{table}")
 
     # -- jobs ---------------------------------------------------------------------------------------------------------
@@ -111,6 +112,7 @@ class Rows:
             urls=[wish.url for wish in wishes],
             crons=[wish.cron for wish in wishes],
             everys=[wish.every for wish in wishes],
+            overlaps=[wish.overlap for wish in wishes],
         )
         return sorted(map(job_from_row, rows), key=lambda job: job.id)
 
@@ -124,6 +126,26 @@ class Rows:
         """How many occurrences of the window are in the ledger, by status."""
         rows = self._ask("ledger", ids=_ids(jobs), start=window.start, end=window.end)
         return {row["status"]: row["executions"] for row in rows}
+
+    def attempts(self, jobs: Collection[Job], window: Window) -> list[tuple[int, datetime, str, int]]:
+        """Job, instant, status and number of attempts of each execution that was due in the window."""
+        rows = self._ask("attempts", ids=_ids(jobs), start=window.start, end=window.end)
+        return [(row["job_id"], row["scheduled_for"], row["status"], row["attempt"]) for row in rows]
+
+    # -- timers -------------------------------------------------------------------------------------------------------
+
+    def insert_timers(self, count: int, url: str, *, first: datetime, gap: timedelta) -> dict[int, float]:
+        """Insert all in one statement, one due each `gap` from `first` on; when each is due, in seconds, by its id."""
+        rows = self._ask("insert_timers", count=count, url=url, first=first, gap=gap)
+        return {row["id"]: row["due_at"].timestamp() for row in rows}
+
+    def timers(self) -> dict[str, int]:
+        """How many timers there are, by status."""
+        return {row["status"]: row["timers"] for row in self._ask("timers")}
+
+    def pumps(self) -> int:
+        """How many pumps are on duty."""
+        return int(self._ask("pumps")[0]["pumps"])
 
     # -- connectors and their logs ------------------------------------------------------------------------------------
 

@@ -2,17 +2,44 @@
 
 -- name: insert_jobs
 -- Insert one webhook job per element, in one statement.
-insert into job (name, kind, payload, cron, every)
+insert into job (name, kind, payload, cron, every, overlap)
 select wish.name, 'webhook', jsonb_build_object('url', wish.url, 'body', jsonb_build_object('from', wish.name)),
-       wish.cron, wish.every
-from unnest(%(names)s::text[], %(urls)s::text[], %(crons)s::text[], %(everys)s::interval[])
-    with ordinality as wish(name, url, cron, every, place)
+       wish.cron, wish.every, wish.overlap
+from unnest(%(names)s::text[], %(urls)s::text[], %(crons)s::text[], %(everys)s::interval[], %(overlaps)s::text[])
+    with ordinality as wish(name, url, cron, every, overlap, place)
 order by wish.place
 returning *;
 
 -- name: delete_jobs
 -- Remove every job.
 delete from job;
+
+-- name: delete_timers
+-- Remove every timer.
+delete from timer;
+
+-- name: insert_timers
+-- Insert timers, each due so long after the one before.
+insert into timer (url, due_at)
+select %(url)s::text || '/timer', %(first)s::timestamptz + (number - 1) * %(gap)s::interval
+from generate_series(1, %(count)s::int) as number
+returning id, due_at;
+
+-- name: timers
+-- How many timers there are, by status.
+select status, count(*) as timers from timer group by status;
+
+-- name: pumps
+-- How many pumps wait in a triggerer.
+select count(*) as pumps
+from public.task_instance ti
+join public.trigger t on t.id = ti.trigger_id
+where ti.dag_id = 'millrace_timers' and ti.state = 'deferred' and t.triggerer_id is not null;
+
+-- name: attempts
+-- The executions of these jobs that were due in this window.
+select job_id, scheduled_for, status, attempt from execution
+where job_id = any(%(ids)s) and scheduled_for >= %(start)s and scheduled_for < %(end)s;
 
 -- name: delete_workflows
 -- Remove every workflow; they hold on to their connectors.

@@ -1,4 +1,5 @@
-"""Scenarios: one file in `scenarios/` each, found by its name.
+"""Scenarios: one file in `scenarios/` each, found by its name, in
+which an underscore stands for a hyphen.
 
 A scenario module has a docstring, whose first line says what it measures; `Options`, a frozen dataclass of numbers with
 defaults made by `option()`; `SMALL`, the options of the quick form; and `run(stage, options)`. Where it needs a system
@@ -72,4 +73,5 @@ class Scenario:
 def all_scenarios() -> dict[str, Scenario]:
     """Every scenario by name."""
     names = sorted(found.name for found in pkgutil.iter_modules(scenarios.__path__))
-    return {name: Scenario(name, import_module(f"bench.scenarios.{name}")) for name in names}
+    modules = {name.replace("_", "-"): import_module(f"bench.scenarios.{name}") for name in names}
+    return {name: Scenario(name, module) for name, module in modules.items()}

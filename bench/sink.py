@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
+import zlib
 from collections import Counter
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +32,11 @@ def occurrence(webhook_id: str) -> tuple[str, str]:
     return "", ""
 
 
+def fails(webhook_id: str, number: int, share: float) -> bool:
+    """Whether call number `number` with this webhook-id fails: by chance, but the same whenever it is asked."""
+    return zlib.crc32(f"{webhook_id} {number}".encode()) < share * 2**32
+
+
 class Sink:
     """Every call, in the order of arrival, and how they are answered."""
 
@@ -40,6 +45,7 @@ class Sink:
         self._failure_share = failure_share
         self._calls: list[tuple[float, str, str]] = []
         self._unanswered: Counter[str] = Counter()  # by path
+        self._seen: Counter[str] = Counter()  # by webhook-id
         self._overlaps = 0
 
     def handle(self, request: Request, began: float, reply: Reply) -> None:
@@ -50,8 +56,13 @@ class Sink:
             reply(response(200, self.dump(int(first))))
         else:
             self._calls.append((began, request.webhook_id, request.target))
-            failed = self._failure_share > 0 and random.random() < self._failure_share
-            self._answer(request.target, _FAILED if failed else _DONE, reply)
+            self._answer(request.target, _FAILED if self._fails(request.webhook_id) else _DONE, reply)
+
+    def _fails(self, webhook_id: str) -> bool:
+        if self._failure_share <= 0:
+            return False
+        self._seen[webhook_id] += 1
+        return fails(webhook_id, self._seen[webhook_id], self._failure_share)
 
     def _answer(self, path: str, answer: bytes, reply: Reply) -> None:
         if self._latency_seconds <= 0:

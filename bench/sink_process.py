@@ -8,6 +8,7 @@ from pathlib import Path
 from bench.calls import Call, parse_calls
 from bench.record_calls import RecordCall, parse_record_calls
 from bench.server_process import ServerProcess
+from bench.timer_calls import TimerCall, parse_timer_calls
 
 
 class Sink(ServerProcess):
@@ -19,6 +20,7 @@ class Sink(ServerProcess):
         super().__init__("bench.sink", *arguments, *(["--file", str(file)] if file else []))
         self._calls: list[Call] = []
         self._record_calls: list[RecordCall] = []
+        self._timer_calls: list[TimerCall] = []
 
     def calls(self, jobs: Iterable[int]) -> list[Call]:
         """Every call for these jobs so far."""
@@ -32,7 +34,13 @@ class Sink(ServerProcess):
         wanted = frozenset(workflows)
         return [call for call in self._record_calls if call.workflow_id in wanted]
 
+    def timer_calls(self) -> list[TimerCall]:
+        """Every call of timers so far."""
+        self._read()
+        return list(self._timer_calls)
+
     def _read(self) -> None:
         dump = self.news()
         self._calls += parse_calls(dump)
         self._record_calls += parse_record_calls(dump)
+        self._timer_calls += parse_timer_calls(dump)

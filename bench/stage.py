@@ -19,6 +19,7 @@ from include.model import Job
 
 _SAMPLE_SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
+_LONGEST_ILLNESS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,13 @@ class Stage:
             firsts.setdefault(call.job_id, call.arrival)
         return firsts
 
-    def observe(self, jobs: Collection[Job], seconds: float, *, start: datetime | None = None) -> Observed:
-        """Watch what the jobs do from the next whole second on, or from `start`, and say how it went."""
+    def observe(
+        self, jobs: Collection[Job], seconds: float, *, start: datetime | None = None, sink: Sink | None = None
+    ) -> Observed:
+        """Watch what the jobs do from the next whole second on, or from `start`, and say how it went.
+
+        `sink`: the one that they call, if it is not the stage's own.
+        """
         start = start or next_second()
         window = Window(start, start + timedelta(seconds=seconds))
         self.say(f"  watching for {seconds:g} s")
@@ -95,7 +101,7 @@ class Stage:
         used = self.measure(window.end)
         expected = occurrences(jobs, window)
         ledger = self._settle(jobs, window, len(expected))
-        calls = self.calls(jobs)
+        calls = (sink or self.sink).calls(job.id for job in jobs)
         return Observed(window, tally(expected, calls, window), calls, ledger, used)
 
     def measure(self, end: datetime) -> Used:
@@ -114,8 +120,11 @@ class Stage:
         return ledger
 
 
-def report(result: Result, jobs: Collection[Job], observed: Observed) -> None:
-    """Write down what a window showed, and demand what holds at any speed: not early, not twice, all in the ledger."""
+def report(result: Result, jobs: Collection[Job], observed: Observed, *, may_repeat: bool = False) -> None:
+    """Write down what a window showed, and demand what holds at any speed: not early, not twice, all in the ledger.
+
+    `may_repeat`: a call comes again where it is retried.
+    """
     seen = observed.tally
     result.note(
         jobs=len(jobs),
@@ -138,7 +147,7 @@ def report(result: Result, jobs: Collection[Job], observed: Observed) -> None:
     }
     result.demand(seen.expected > 0, "nothing was due, so nothing was measured")
     result.demand(seen.early == 0, f"{seen.early} calls came early")
-    result.demand(seen.duplicates == 0, f"{seen.duplicates} calls came twice")
+    result.demand(may_repeat or seen.duplicates == 0, f"{seen.duplicates} calls came twice")
     result.demand(seen.unexpected == 0, f"{seen.unexpected} calls were for instants at which nothing is due")
     accounted = final(observed.ledger)
     result.demand(accounted == seen.expected, f"the ledger has an end for {accounted} of {seen.expected} occurrences")
@@ -156,6 +165,15 @@ def demand_all(result: Result, observed: Observed) -> None:
     seen, successes = observed.tally, observed.ledger.get("success", 0)
     result.demand(seen.lost == 0, f"{seen.lost} of {seen.expected} occurrences did not fire")
     result.demand(successes == seen.expected, f"the ledger has {successes} successes of {seen.expected}")
+
+
+def wait_until_well(stage: Stage) -> None:
+    """Leave a healthy system to whoever comes next."""
+    deadline = time.monotonic() + _LONGEST_ILLNESS
+    while ill := stage.stack.unwell():
+        if time.monotonic() > deadline:
+            raise MillraceError(f"not healthy again after {_LONGEST_ILLNESS} s: {', '.join(ill)}")
+        time.sleep(0.5)
 
 
 def utcnow() -> datetime:

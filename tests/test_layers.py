@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
     {"errors", "wall_cron", "deadline"},
-    {"schedule", "retry"},
+    {"schedule", "retry", "user_function"},
     {"model"},
     {"settings", "templates", "webhook_signature"},
     {"registry"},

@@ -14,8 +14,7 @@ from bench.processing import Backlog
 from bench.result import Result
 from bench.scenario import option
 from bench.sink_process import Sink
-from bench.stage import Stage
-from include.errors import MillraceError
+from bench.stage import Stage, wait_until_well
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ def run(stage: Stage, options: Options) -> Result:
         f"a workflow made {seen.most_duplicates} calls twice, with {len(faults)} faults",
     )
     result.demand(seen.repeated_late == 0, f"{seen.repeated_late} calls came again after a later one")
-    _wait_until_well(stage)
+    wait_until_well(stage)
     return result
 
 
@@ -86,12 +85,3 @@ def _befall(stage: Stage, sink: Sink, fault: str) -> float:
     calls = sink.count("calls")
     stage.wait("calls again", lambda: sink.count("calls") - calls, 1, seconds=_LONGEST_FAULT, every=0.05)
     return round(time.monotonic() - began, 1)
-
-
-def _wait_until_well(stage: Stage) -> None:
-    """Leave a healthy system to whoever comes next."""
-    deadline = time.monotonic() + _LONGEST_FAULT
-    while ill := stage.stack.unwell():
-        if time.monotonic() > deadline:
-            raise MillraceError(f"not healthy again after {_LONGEST_FAULT} s: {', '.join(ill)}")
-        time.sleep(0.5)

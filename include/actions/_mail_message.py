@@ -23,6 +23,8 @@ _POLICY = SMTP.clone(cte_type="7bit")
 # RFC 5322 2.1.1 has 998 as the most; what is longer must be folded, and encoded words can be, anywhere.
 _LONGEST_LINE = 900
 
+_NO_ATOM = re.compile(r"[^A-Za-z0-9_-]")
+
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
@@ -82,16 +84,13 @@ class Letter:
             (body.set_content if self.text is None else body.add_alternative)(self.html, subtype="html")
         for attachment in self.attachments:
             maintype, _, subtype = attachment.content_type.partition("/")
-            body.add_attachment(
-                attachment.content, maintype=maintype, subtype=subtype, filename=attachment.filename
-            )
+            body.add_attachment(attachment.content, maintype=maintype, subtype=subtype, filename=attachment.filename)
         return body
 
 
 def message_id(key: str, domain: str) -> str:
     """The `Message-ID` of everything that is sent under a key: another key never has the same."""
-    local = re.sub(r"[^A-Za-z0-9_-]", lambda odd: f"={ord(odd[0]):x}.", key).rstrip(".")
-    return f"<{local}@millrace.{domain}>"
+    return f"<{_NO_ATOM.sub(lambda odd: f'={ord(odd[0]):x}=', key)}@millrace.{domain}>"
 
 
 def _receivers(name: str, mailboxes: Sequence[Mailbox]) -> list[str]:

@@ -10,20 +10,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from pydantic import Field, JsonValue
 
 from include import model
-from include.errors import ConfigError, PermanentError
+from include.errors import PermanentError
 from include.model import Page, Source
 from include.settings import settings
+from include.user_function import PATTERN, user_function
 
 
 class Config(model.Config):
     function: str = Field(
-        pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$",
+        pattern=PATTERN,
         description="The generator, as module:function; the module is in the package for user code.",
     )
     arguments: dict[str, JsonValue] = Field(default_factory=dict, description="What to call it with, by name.")
@@ -36,25 +36,10 @@ def pull(source: Source[Config]) -> Iterator[Page]:
     arguments: dict[str, Any] = dict(config.arguments)
     if source.connection is not None:
         arguments["connection"] = source.connection
-    pages = _found(config.function)(source.cursor, **arguments)
+    pages = user_function(settings().user_code, config.function)(source.cursor, **arguments)
     if not inspect.isgenerator(pages):
         raise PermanentError(f"{config.function} is no generator: it returned {type(pages).__name__}; yield pages")
     for page in pages:
         if not isinstance(page, Page):
             raise PermanentError(f"{config.function} yielded {type(page).__name__}; yield include.model.Page")
         yield page
-
-
-def _found(name: str) -> Any:
-    module_name, _, function_name = name.partition(":")
-    full_name = f"{settings().user_code}.{module_name}"
-    try:
-        module = import_module(full_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not full_name.startswith(error.name):
-            raise
-        raise ConfigError(f"there is no module {full_name}") from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        raise ConfigError(f"module {full_name} has no function {function_name}")
-    return function

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -98,3 +98,15 @@ def _embedded(address: Address) -> Iterator[IPv4Address]:
                 yield IPv4Address(bytes(bits >> shift & 0xFF for shift in layout))
     if address.teredo is not None:
         yield from address.teredo
+
+
+def verdict(text: str, allowed: Iterable[Network] = ()) -> str | None:
+    """Say why calls may not go to what a look-up found, and how to allow it; None if they may."""
+    try:
+        reason = refusal(ip_address(text), allowed)
+    except ValueError:
+        return f"{text} is not an address"
+    if reason is None:
+        return None
+    by_itself = " by itself" if reason == CLOUD_METADATA else ""
+    return f"{text} is {reason}; allow it{by_itself} with MILLRACE_EGRESS_ALLOW"

@@ -1,22 +1,23 @@
-"""Which hosts and ports calls may be asked to go to, before any address is known; and the one spelling of a host."""
+"""Which hosts and ports calls may be asked to go to, before any address is known."""
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from yarl import URL
 
-# Names of the clouds' own for their instance metadata. On their machines they lead to addresses that are refused; this
+from include.host import vetted_host
+
+# The clouds' own names for their instance metadata. On their machines they lead to addresses that are refused; this
 # holds where something else answers for them.
-_METADATA_NAMES = frozenset(
+_METADATA = frozenset(
     "metadata metadata.google.internal metadata.goog metadata.azure.internal metadata.azure.com instance-data"
     " instance-data.ec2.internal metadata.tencentyun.com metadata.oraclecloud.com metadata.platformequinix.com"
     " metadata.packet.net api.metadata.cloud.ibm.com rancher-metadata".split()
 )
 
-# What the Fetch standard blocks for HTTP (2.9, "bad port"): there, other protocols would take a request for theirs.
+# What browsers block for HTTP (Fetch 2.9, "bad port"): other protocols live there and would read a request as theirs.
 _BAD_PORTS = frozenset(
     (0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109)
     + (110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530)
@@ -24,36 +25,56 @@ _BAD_PORTS = frozenset(
     + (5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080)
 )
 
-_NAME = re.compile(r"(?=.{1,254}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")  # what IDNA leaves of a name, RFC 1035
-_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def plain_host(text: str) -> str:
-    """Return the one spelling of a host: a name as DNS has it, in lower case, or an address without brackets.
-
-    A dot at the end stays, for it says where to look a name up. `ValueError` says what to write; the many ways that
-    `inet_aton` reads a number (`127.1`, `0x7f.1`, `2130706433`) are refused as URLs ask for (WHATWG URL, 3.5), and so
-    are zones of IPv6 addresses.
-    """
-    try:
-        return _plain(URL.build(scheme="http", host=text.removeprefix("[").removesuffix("]")).raw_host or "")
-    except ValueError:
-        raise ValueError("write a host's name or address") from None
-
-
-def _plain(host: str) -> str:
-    """As `plain_host`, for a host that is spelled in ASCII and lower case already."""
-    if ":" in host:
-        try:
-            return str(IPv6Address(host)) if "%" not in host else ""
-        except AddressValueError:
-            raise ValueError("write an IPv6 address such as [2001:db8::1]") from None
-    if not _NAME.fullmatch(host):
+def checked(url: URL) -> URL:
+    """Return a URL that a call can be made to as it is, or raise `ValueError` that says what to write."""
+    if url.scheme not in ("http", "https"):
+        raise ValueError("write a URL that starts with http:// or https://")
+    if not url.raw_host:
         raise ValueError("write a URL with a host, such as https://example.com/path")
-    if _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
-        try:
-            return str(IPv4Address(host))
-        except AddressValueError:
-            raise ValueError("write an IPv4 address as four decimal numbers, such as 192.0.2.1") from None
-    return host
+    vetted_host(url.raw_host)
+    if url.raw_user is not None or url.raw_password is not None:
+        raise ValueError("write the URL without user and password before the host; send them in a header")
+    return url
+
+
+@lru_cache(maxsize=4096)
+def parse_url(text: str) -> URL:
+    """Return the URL that a text spells, `checked`, or raise `ValueError` that says what to write."""
+    text = text.strip()
+    if _CONTROL.search(text):  # which parsers skip, each in its own way
+        raise ValueError("write the URL without tabs, line breaks and other control characters")
+    try:
+        url = URL(text)
+    except ValueError:
+        raise ValueError("write a valid URL, such as https://example.com/path") from None
+    return checked(url)
+
+
+def host_refusal(host: str, hosts: tuple[str, ...] = ()) -> str | None:
+    """Say why calls may not go to a host, or None if they may; both are spelled as by `plain_host`.
+
+    If `hosts` are given, they are the only ones: each a name, an address, or `*.` and a name for all that are below it.
+    """
+    name = host.removesuffix(".")
+    if name in _METADATA:
+        return f"{name} is cloud metadata; allow its address by itself with MILLRACE_EGRESS_ALLOW, and write that"
+    if hosts and not any(name == one or (one.startswith("*.") and name.endswith(one[1:])) for one in hosts):
+        return f"{name} is not among the hosts in MILLRACE_EGRESS_HOSTS"
+    return None
+
+
+def port_refusal(port: int, ports: tuple[tuple[int, int], ...] = ()) -> str | None:
+    """Say why HTTP calls may not go to a port, or None if they may.
+
+    If `ports` are given, as first and last of each span, they are the only ones; else all may be called but those that
+    browsers block.
+    """
+    if ports:
+        is_among = any(first <= port <= last for first, last in ports)
+        return None if is_among else f"port {port} is not among the ports in MILLRACE_EGRESS_PORTS"
+    if port in _BAD_PORTS:
+        return f"port {port} is for another protocol than HTTP; allow it with MILLRACE_EGRESS_PORTS"
+    return None

@@ -10,6 +10,8 @@ from airflow.exceptions import AirflowException, AirflowFailException, AirflowSk
 from airflow.sdk import BaseOperator
 from airflow.triggers.base import StartTriggerArgs
 
+from include.actions._process import end_all
+
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,10 @@ class WorkerShiftOperator(BaseOperator):
             raise AirflowException(ending.line)
         log.info("%s", ending.line)
         return str(ending.line)
+
+    def on_kill(self) -> None:
+        """End what the shift has started as processes: a person has ended the task, or its worker is going down."""
+        end_all()
 
     async def _stand(self, context: Any) -> Any:
         # Here and not above: the DAG processor imports this file for every shard and needs none of it.

@@ -1,14 +1,27 @@
-"""Dead letters as people handle them: records that a workflow has given up on, to be sent again or discarded."""
+"""Dead letters as people handle them: what has failed for good, to be sent again or discarded.
+
+There are three sources: the records that a workflow has given up on, the executions of jobs that have failed, and the
+timers that have. Each row says which (`source`: `workflow`, `job` or `timer`), and its `status`: `dead`; `redriving`,
+until it is sent again; `redriven`, if that went well; or `discarded`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Literal, get_args
 
 from include.store.db import DictConnection, queries
 from include.store.edits import Row
 
+Status = Literal["dead", "redriving", "redriven", "discarded"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+Key = tuple[int, datetime]  # of an execution: its job's id, and its instant
+
 _SQL = {name: text.encode() for name, text in queries("dead_letters").items()}
+
+
+# -- records ----------------------------------------------------------------------------------------------------------
 
 
 def page(
@@ -21,47 +34,118 @@ def page(
     since: datetime | None = None,
     limit: int | None = None,
 ) -> list[Row]:
-    """The newest dead letters, each with its record's key, and whether the record is still `kept`; None: no limit.
+    """The newest of workflows, each with its record's key, and whether the record is still `kept`; None: no limit.
 
-    `open`: those that are not resolved.
+    `open`: those that are not resolved. `since`: those that died after that.
     """
     wanted = {"workflow_id": workflow_id, "owner": owner, "status": status, "open": open, "since": since}
-    return db.execute(_SQL["list_dead_letters"], {**wanted, "limit": limit}).fetchall()
+    return db.execute(_SQL["list_records"], {**wanted, "limit": limit}).fetchall()
 
 
 def by_id(db: DictConnection, dead_letter_id: int) -> Row | None:
-    """One dead letter with its `record`, which is None if retention has removed it."""
+    """One of a workflow with its `record`, which is None if retention has removed it."""
     return _one(db, id=dead_letter_id)
 
 
 def by_position(db: DictConnection, workflow_id: int, position: int) -> Row | None:
-    """The dead letter of a workflow's record, as `by_id`."""
+    """The one of a workflow's record, as `by_id`."""
     return _one(db, workflow_id=workflow_id, position=position)
 
 
 def chosen(db: DictConnection, ids: Sequence[int]) -> list[Row]:
-    """Those of these ids, in the order of their ids, whatever their status."""
-    return db.execute(_SQL["choose"], {"ids": list(ids), "workflow_id": None, "since": None}).fetchall()
+    """Those of workflows with these ids, in the order of their ids, whatever their status."""
+    return db.execute(_SQL["choose_records"], {"ids": list(ids), "workflow_id": None, "since": None}).fetchall()
 
 
-def dead_of(db: DictConnection, workflow_id: int, since: datetime | None) -> list[Row]:
-    """Those of a workflow that are dead, since the instant or all, in the order of their ids."""
-    return db.execute(_SQL["choose"], {"ids": [], "workflow_id": workflow_id, "since": since}).fetchall()
+def dead_records(db: DictConnection, workflow_id: int | None, since: datetime | None) -> list[Row]:
+    """Those of a workflow, or of all, that are dead, since the instant or all, in the order of their ids."""
+    return db.execute(_SQL["choose_records"], {"ids": None, "workflow_id": workflow_id, "since": since}).fetchall()
 
 
 def redrive(db: DictConnection, ids: Sequence[int]) -> list[int]:
-    """Have them sent again, those that are dead and whose record is kept; their ids."""
-    return _ids(db, "redrive", ids)
+    """Have records sent again, those that are dead and whose record is kept; their ids."""
+    return _ids(db, "redrive_records", ids)
 
 
 def discard(db: DictConnection, ids: Sequence[int]) -> list[int]:
-    """Give up on them for good, those that are not resolved; their ids."""
-    return _ids(db, "discard", ids)
+    """Give up on records for good, those that are not resolved; their ids."""
+    return _ids(db, "discard_records", ids)
+
+
+# -- executions -------------------------------------------------------------------------------------------------------
+
+
+def of_jobs(
+    db: DictConnection,
+    statuses: Collection[Status],
+    *,
+    job_id: int | None = None,
+    owner: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[Row]:
+    """The executions with one of these statuses, the newest first; `since`: those that were due after that.
+
+    The job may have been removed: then `job`, `owner` and `kind` are None. The `id` is the `webhook-id` of its calls.
+    """
+    wanted = {"statuses": list(statuses), "job_id": job_id, "owner": owner, "since": since, "limit": limit}
+    return db.execute(_SQL["list_executions"], wanted).fetchall()
+
+
+def executions(db: DictConnection, keys: Sequence[Key]) -> list[Row]:
+    """These executions with all that is known of them; `status` is None for one that is no dead letter."""
+    return db.execute(_SQL["executions"], _arrays(keys)).fetchall()
+
+
+def redrive_executions(db: DictConnection, keys: Sequence[Key]) -> list[Key]:
+    """Have them sent again, those that have failed, whose job still exists, and that nobody has asked for yet."""
+    return _keys(db, "redrive_executions", keys)
+
+
+def discard_executions(db: DictConnection, keys: Sequence[Key]) -> list[Key]:
+    """Give up on them for good, those that have failed and are not discarded."""
+    return _keys(db, "discard_executions", keys)
+
+
+# -- timers -----------------------------------------------------------------------------------------------------------
+
+
+def of_timers(
+    db: DictConnection,
+    statuses: Collection[Status] = STATUSES,
+    *,
+    ids: Sequence[int] | None = None,
+    owner: str | None = None,
+    since: datetime | None = None,
+    limit: int | None = None,
+) -> list[Row]:
+    """The timers with one of these statuses, those that were due last first; `since`: those that were due after that."""
+    wanted = {"statuses": list(statuses), "ids": None if ids is None else list(ids), "owner": owner, "since": since}
+    return db.execute(_SQL["list_timers"], {**wanted, "limit": limit}).fetchall()
+
+
+def redrive_timers(db: DictConnection, ids: Sequence[int]) -> list[int]:
+    """Have timers sent again, those that have failed; their ids."""
+    return _ids(db, "redrive_timers", ids)
+
+
+def discard_timers(db: DictConnection, ids: Sequence[int]) -> list[int]:
+    """Give up on timers for good, those that have failed and are not discarded; their ids."""
+    return _ids(db, "discard_timers", ids)
 
 
 def _one(db: DictConnection, **by: int) -> Row | None:
-    return db.execute(_SQL["dead_letter"], {"id": None, "workflow_id": None, "position": None, **by}).fetchone()
+    return db.execute(_SQL["record"], {"id": None, "workflow_id": None, "position": None, **by}).fetchone()
 
 
 def _ids(db: DictConnection, statement: str, ids: Sequence[int]) -> list[int]:
     return sorted(int(str(row["id"])) for row in db.execute(_SQL[statement], {"ids": list(ids)}))
+
+
+def _keys(db: DictConnection, statement: str, keys: Sequence[Key]) -> list[Key]:
+    rows: list[Row] = db.execute(_SQL[statement], _arrays(keys)).fetchall()
+    return sorted((row["job_id"], row["scheduled_for"]) for row in rows)
+
+
+def _arrays(keys: Sequence[Key]) -> dict[str, object]:
+    return {"job_ids": [job_id for job_id, _ in keys], "dues": [due for _, due in keys]}

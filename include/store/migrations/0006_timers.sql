@@ -12,7 +12,7 @@ create table timer (
     hours integer not null default 0 check (hours >= 0),
     minutes integer not null default 0 check (minutes >= 0),
     seconds integer not null default 0 check (seconds >= 0),
-    due_at timestamptz not null check (due_at >= '1970-01-01Z' and due_at < '9000-01-01Z'),
+    due_at timestamptz not null check (due_at >= '1970-01-01T00:00Z' and due_at < '9000-01-01T00:00Z'),
 
     retries integer not null default 3 check (retries between 0 and 100),
     retry_delay interval not null default '2 seconds' check (retry_delay between interval '0' and interval '1 day'),
@@ -26,7 +26,7 @@ create table timer (
     delivery text not null default 'at_least_once' check (delivery in ('at_least_once', 'at_most_once')),
 
     status text not null default 'pending' check (status in ('pending', 'firing', 'fired', 'failed', 'cancelled')),
-    next_at timestamptz not null check (next_at >= '1970-01-01Z' and next_at < '9999-01-01Z'),
+    next_at timestamptz not null check (next_at >= '1970-01-01T00:00Z' and next_at < '9999-01-01T00:00Z'),
     attempt integer not null default 0,
     base_attempt integer not null default 0,
     attempts jsonb not null default '[]',

@@ -1,0 +1,203 @@
+"""Timers: rows that are sent once, when they are due.
+
+A pump claims what is due, sends it and writes what became of it, as shifts do with executions (`store/ledger.py`): what
+it has claimed is its own as long as its process renews its lease. People add timers, look at them and cancel them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import Jsonb
+
+from include.errors import ConfigError
+from include.model import Timer
+from include.store.batch import Batch, Connection
+from include.store.db import DictConnection, conninfo, queries
+from include.store.edits import LARGEST_ID, Row, document, returned_row
+from include.store.rows import timer_from_row
+
+TimerStatus = Literal["pending", "firing", "fired", "failed", "cancelled"]
+
+# What a new timer has where nothing else is said: the defaults of the table, known here so that a timer can be judged
+# as a whole before there is a row.
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "owner": "admin",
+        "method": "POST",
+        "headers": {},
+        "body": None,
+        "conn_id": None,
+        "hours": 0,
+        "minutes": 0,
+        "seconds": 0,
+        "due_at": None,
+        "retries": 3,
+        "retry_delay": timedelta(seconds=2),
+        "retry_backoff": 2.0,
+        "retry_max_delay": timedelta(hours=1),
+        "retry_jitter": 0.1,
+        "no_retry_on": [],
+        "timeout": timedelta(seconds=30),
+        "delivery": "at_least_once",
+    }
+)
+
+_SQL = {name: text.encode() for name, text in queries("timers").items()}
+# A few due timers among millions: always by index, whatever the statistics say.
+_PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt at a timer; without an `entry`, nothing was sent.
+
+    `next_at` is when a timer that is `pending` again is to be sent next, if that has changed.
+    """
+
+    id: int
+    attempt: int
+    status: TimerStatus
+    started_at: datetime
+    finished_at: datetime
+    entry: dict[str, Any] | None = None
+    next_at: datetime | None = None
+    output: dict[str, Any] | None = None
+    error: str | None = None
+    reason: str | None = None
+
+
+class DueTimers:
+    """Timers as one pump sees them; `owner` is the holder of its process's lease, `claim` names the pump.
+
+    Waits as long as the database is away.
+    """
+
+    def __init__(self, database_url: str, owner: UUID, claim: int) -> None:
+        self._names = {"owner": owner, "claim": claim}
+        info = conninfo(database_url, via="shift")
+        info = make_conninfo(info, options=f"{conninfo_to_dict(info)['options']}{_PLANNER}")
+        self._takes = Batch(info, self._execute, gather_seconds=0.0, most=1)
+        self._outcomes = Batch(info, self._finish, gather_seconds=0.02)
+
+    async def close(self) -> None:
+        """Disconnect."""
+        await self._takes.close()
+        await self._outcomes.close()
+
+    async def take(self, most: int, now: datetime) -> list[Timer]:
+        """Claim what is due, at most so many, the oldest first; `now` by the asker's clock."""
+        return _oldest_first(await self._takes.ask(("claim", {"most": most, "now": now})))
+
+    async def take_over(self, most: int, in_hand: Collection[int]) -> list[Timer]:
+        """Claim what nobody is sending any more; `in_hand` are the ids that this pump has claimed and knows of."""
+        return _oldest_first(await self._takes.ask(("take_over", {"most": most, "in_hand": list(in_hand)})))
+
+    async def next_at(self) -> datetime | None:
+        """When the next pending timer is due; None if there is none."""
+        [row] = await self._takes.ask(("next_timer", {}))
+        at: datetime | None = row["next_at"]
+        return at
+
+    async def finish(self, outcome: Outcome) -> bool:
+        """Write the outcome of an attempt; False if it is void, for somebody took the timer over, or cancelled it."""
+        return await self._outcomes.ask(outcome)
+
+    async def hand_back(self, begun: Collection[int]) -> None:
+        """Let go of all that this pump has claimed; `begun` are the ids that may have been sent.
+
+        It takes its turn after a claim that is still on its way, and so undoes that one, too.
+        """
+        await self._takes.ask(("hand_back", {"begun": list(begun)}))
+
+    async def _execute(self, db: Connection, asks: Sequence[tuple[str, dict[str, Any]]]) -> list[list[dict[str, Any]]]:
+        answers: list[list[dict[str, Any]]] = []
+        for name, parameters in asks:
+            cursor = await db.execute(_SQL[name], {**self._names, **parameters})
+            answers.append(await cursor.fetchall() if cursor.description else [])
+        return answers
+
+    async def _finish(self, db: Connection, outcomes: Sequence[Outcome]) -> list[bool]:
+        plain = ("id", "attempt", "status", "reason", "error", "next_at", "started_at", "finished_at")
+        columns: dict[str, Any] = {name: [getattr(outcome, name) for outcome in outcomes] for name in plain}
+        for name in ("output", "entry"):
+            values = [getattr(outcome, name) for outcome in outcomes]
+            columns[name] = [None if value is None else Jsonb(value) for value in values]
+        cursor = await db.execute(_SQL["finish"], {**columns, "claim": [self._names["claim"]] * len(outcomes)})
+        written = {row["place"] for row in await cursor.fetchall()}
+        return [place in written for place in range(1, len(outcomes) + 1)]
+
+
+def payload_of(timer: Timer) -> dict[str, Any]:
+    """The timer as a payload of kind `webhook`; what is not said is left to the kind's defaults."""
+    payload: dict[str, Any] = {"url": timer.url, "headers": timer.headers}
+    if timer.body is not None:
+        payload["body"] = timer.body
+    if timer.method != "POST":
+        payload["method"] = timer.method
+    if timer.conn_id is not None:
+        payload["conn_id"] = timer.conn_id
+    return payload
+
+
+def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
+    """Add a timer; columns that are not given have their default. Call it inside `changing`."""
+    return returned_row(db, "timer", _SQL["insert_timer"], {"columns": document({**DEFAULTS, **columns})})
+
+
+def find(db: DictConnection, ids: Sequence[int]) -> list[Row]:
+    """The timers of these ids, in their order; `ConfigError` names those that there are not."""
+    rows = db.execute(_SQL["timers"], {"ids": [timer_id for timer_id in ids if timer_id <= LARGEST_ID]}).fetchall()
+    known = {row["id"] for row in rows}
+    if unknown := [str(timer_id) for timer_id in ids if timer_id not in known]:
+        listed = "`./millrace timers list --status all` shows those there are"
+        raise ConfigError(f"there is no timer with id {' or '.join(unknown)}; {listed}")
+    return rows
+
+
+def page(
+    db: DictConnection,
+    *,
+    statuses: Sequence[TimerStatus] | None = None,
+    owner: str | None = None,
+    after: int = -1,
+    limit: int | None = None,
+) -> list[Row]:
+    """Timers whose id is greater than `after`, in the order of their ids; None: whatever the status, no limit."""
+    wanted = {"statuses": None if statuses is None else list(statuses), "owner": owner, "after": after, "limit": limit}
+    return db.execute(_SQL["list_timers"], wanted).fetchall()
+
+
+def counts(db: DictConnection, owner: str | None = None) -> dict[str, int]:
+    """How many timers there are with each status, all or those of an owner."""
+    rows: list[Row] = db.execute(_SQL["count_timers"], {"owner": owner}).fetchall()
+    return {row["status"]: row["timers"] for row in rows}
+
+
+def cancel(db: DictConnection, ids: Sequence[int]) -> set[int]:
+    """Cancel those that wait to be sent, also those that wait for a retry; the ids of those that were cancelled.
+
+    The others were too late: `find` says what has become of them.
+    """
+    rows: list[Row] = db.execute(_SQL["cancel_timers"], {"ids": list(ids)}).fetchall()
+    return {row["id"] for row in rows}
+
+
+def time_left(row: Row, now: datetime) -> timedelta | None:
+    """How long until a timer is sent, or sent again; 0 if it is overdue, None if it will not be sent any more."""
+    if row["status"] not in ("pending", "firing"):
+        return None
+    left: timedelta = row["next_at"] - now
+    return max(left, timedelta(0))
+
+
+def _oldest_first(rows: Sequence[Row]) -> list[Timer]:
+    """Those that are to be sent."""
+    firing = [row for row in rows if row["status"] == "firing"]
+    return [timer_from_row(row) for row in sorted(firing, key=lambda row: row["next_at"])]
