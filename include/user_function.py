@@ -24,8 +24,8 @@ def user_function(package: str, name: str) -> Callable[..., Any]:
         if error.name is None or not full_name.startswith(error.name):
             raise
         raise ConfigError(f"there is no module {full_name}") from None
-    function = getattr(module, function_name, None)
-    if not callable(function):
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if function is None or not callable(function):
         raise ConfigError(f"module {full_name} has no function {function_name}")
     home = str(getattr(function, "__module__", None))
     if not f"{home}.".startswith(f"{package}."):

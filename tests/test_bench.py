@@ -102,8 +102,11 @@ def test_the_scenarios_are_those_of_the_table() -> None:
         "edit",
         "faults",
         "ingest",
+        "retries",
         "single",
         "steady",
+        "timers",
+        "timers-kill",
         "vanilla",
         "workflows",
     ]

@@ -37,15 +37,12 @@ def run(stage: Stage, options: Options) -> Result:
     jobs, observed, wrong = _measure(stage, options, failures=options.failures)
     report(result, jobs, observed, may_repeat=True)
     report_usage(result, observed.used)
-    result.demand(
-        wrong == 0, f"{wrong} executions have another number of attempts, or end, than the sink's answers ask for"
-    )
+    result.demand(wrong == 0, f"{wrong} executions did not end as the sink's answers ask for, or in as many attempts")
     rates = [seen.ledger.get("success", 0) / seen.seconds for seen in (observed, plain)]
     share = rates[0] / rates[1] if rates[1] else 0.0
     result.extra |= {"successes_per_s": round(rates[0], 1), "successes_per_s_without_failures": round(rates[1], 1)}
-    result.aim(
-        share >= 0.8, f"{rates[0]:.0f} successes/s, {share:.0%} of what there are without failures (at least 80 %)"
-    )
+    told = f"{rates[0]:.0f} successes/s, {share:.0%} of those without failures (at least 80 %)"
+    result.aim(share >= 0.8, told)
     return result
 
 

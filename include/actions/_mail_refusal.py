@@ -1,4 +1,4 @@
-"""What an SMTP server's refusal means for the attempt: try again, or give up; in the server's words, without secrets."""
+"""What an SMTP server's refusal means for the attempt, try again or give up: in its own words, without secrets."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import aiosmtplib
 
 from include.errors import AttemptError, PermanentError, RetryableError
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _LONGEST = 500
 _MOST_NAMED = 5
 
@@ -21,7 +22,7 @@ def told(code: int, message: str, secrets: Iterable[str]) -> str:
     words = message.encode("utf-8", "replace").decode()
     for secret in secrets:
         words = words.replace(secret, "***")
-    return f"{code} {' '.join(re.sub('[\x00-\x1f\x7f]', ' ', words).split())}"[:_LONGEST]
+    return f"{code} {' '.join(_CONTROL.sub(' ', words).split())}"[:_LONGEST]
 
 
 def failure_of(error: Exception, host: str, secrets: Iterable[str]) -> AttemptError:

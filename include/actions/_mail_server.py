@@ -14,12 +14,14 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from functools import cache
 from typing import Literal
 
 import aiosmtplib
 from pydantic import BaseModel, NonNegativeInt, PositiveFloat, ValidationError
 
+from include.actions._mail_message import Letter
 from include.actions._mail_refusal import failure_of, told
 from include.deadline import within
 from include.errors import ConfigError
@@ -111,35 +113,32 @@ class Receipt:
     refused: dict[str, str]
 
 
-async def hand_over(
-    server: MailServer, http: Http, mail: bytes, *, sender: str, receivers: Sequence[str], utf8: bool, seconds: float
-) -> Receipt:
+async def hand_over(server: MailServer, http: Http, letter: Letter, seconds: float) -> Receipt:
     """Hand the mail over within so many seconds, and return the receipt.
 
     `PermanentError` or `RetryableError`, by what the server said, if no receiver gets it; the error has no status code,
     for those of SMTP mean something else than those of HTTP.
     """
     try:
-        return await within(seconds, _handed_over(server, http, mail, sender, receivers, utf8, seconds))
+        return await within(seconds, _handed_over(server, http, letter, seconds))
     # `from None`: the client's own errors may quote what the server repeated of the login
     except (aiosmtplib.SMTPException, OSError, asyncio.TimeoutError) as error:
         raise failure_of(error, server.host, server.secrets) from None
 
 
-async def _handed_over(
-    server: MailServer, http: Http, mail: bytes, sender: str, receivers: Sequence[str], utf8: bool, seconds: float
-) -> Receipt:
+async def _handed_over(server: MailServer, http: Http, letter: Letter, seconds: float) -> Receipt:
+    mail = await asyncio.to_thread(letter.written, datetime.now(timezone.utc))
     addresses = await http.addresses(server.host, server.port)
     # A share of the time for each address, and one for the mail, so that a dead address does not take all of it.
     patience = min(server.timeout_seconds, seconds / (len(addresses) + 1))
     client = await _ready(server, addresses, patience)
     try:
-        if utf8 and not client.supports_extension("smtputf8"):
+        if letter.is_international and not client.supports_extension("smtputf8"):
             raise aiosmtplib.SMTPNotSupported(
                 "an address has other characters than ASCII before the @, and the server has no SMTPUTF8"
             )
-        options = ["SMTPUTF8"] if utf8 else []
-        refused, reply = await client.sendmail(sender, receivers, mail, mail_options=options)
+        options = ["SMTPUTF8"] if letter.is_international else []
+        refused, reply = await client.sendmail(letter.sender.address, letter.receivers, mail, mail_options=options)
         # As Postfix does, the answer to QUIT is not waited for: nothing that happens from here on unsends the mail.
         with suppress(aiosmtplib.SMTPServerDisconnected):
             if client.protocol is not None:
@@ -156,8 +155,9 @@ async def _ready(server: MailServer, addresses: Sequence[str], patience: float) 
     for left in range(server.retry_limit, -1, -1):
         try:
             return await _opened(server, await _connected(addresses, server.port, patience), server.timeout_seconds)
-        except aiosmtplib.SMTPServerDisconnected:
-            if not left:
+        except aiosmtplib.SMTPException as error:
+            hung_up = any(isinstance(each, aiosmtplib.SMTPServerDisconnected) for each in (error, error.__cause__))
+            if not left or not hung_up:
                 raise
     raise AssertionError("the last chance returns or raises")
 
@@ -217,7 +217,7 @@ def _drop(client: aiosmtplib.SMTP) -> None:
 
 
 def _own_name(connected: socket.socket) -> str:
-    """What to call ourselves (RFC 5321 4.1.4): our name if it has a domain, else our address. It asks no name server."""
+    """What to call ourselves (RFC 5321 4.1.4): our name if it has a domain, else our address; nobody is asked."""
     name = socket.gethostname()
     if "." in name and name.isascii() and name.isprintable() and " " not in name:
         return name

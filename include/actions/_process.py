@@ -2,8 +2,8 @@
 
 Each runs in a session of its own below a guard (`include/actions/_process_guard.py`, which also says what it cannot
 end). The worker holds the guard's leash; letting go of it ends the command with everything that it started, and it is
-let go when time is up, when the task is ended in Airflow (`end_all`), and when the worker dies, be it by SIGKILL. What a
-command leaves running when it has ended by itself is ended, too.
+let go when time is up, when the task is ended in Airflow (`end_all`), and when the worker dies, be it by SIGKILL. What
+a command leaves running when it has ended by itself is ended, too.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class _Guarded:
                 [sys.executable, "-I", "-S", str(_GUARD), str(leash.fileno())],
                 env={name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ},
                 cwd="/",
-                stdin=subprocess.DEVNULL if command.order is None else talk,
+                stdin=subprocess.DEVNULL if command.order is None else talk.fileno(),
                 stdout=pipe,
                 stderr=pipe,
                 pass_fds=(leash.fileno(),),

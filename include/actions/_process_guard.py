@@ -7,10 +7,10 @@ signal), or `{"errno", "path"}` if it could not be started. When the leash is le
 killed, or when the command has ended, whatever is left of it gets SIGTERM, and SIGKILL after the grace; then the guard
 ends, too.
 
-The guard is the reaper of orphans below it (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which has forked twice
-and has a session of its own is found as well. What it cannot end: what another service was asked to start (systemd, at,
-Docker), what runs as another user (sudo), and everything, if the guard itself is killed by SIGKILL in the same moment as
-the worker; of these two, the worker alone does for the rest of the process group.
+Orphans below it become its children (prctl(2), PR_SET_CHILD_SUBREAPER), so that a process which has forked twice and
+has a session of its own is found as well. What it cannot end: what another service was asked to start (systemd, at,
+Docker), and what runs as another user (sudo). If the guard itself is killed, the worker ends the process group; if both
+are killed at once, nobody does.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def main(leash: socket.socket) -> None:
     _tell(leash, pid=child.pid)
     ended: dict[int, int] = {}
     while child.pid not in ended:
-        ready, _, _ = select.select([leash, signals], [], [])
+        ready, _, _ = select.select([leash.fileno(), signals], [], [])
         _reap(ended)
-        if leash in ready and child.pid not in ended:
+        if leash.fileno() in ready and child.pid not in ended:
             break
         _drain(signals)
     else:
@@ -61,7 +61,7 @@ def main(leash: socket.socket) -> None:
 
 
 def _hear_signals() -> int:
-    """A descriptor that is readable after a signal: a child ended, or somebody means us, who end with the leash only."""
+    """A descriptor that is readable after a signal: a child ended, or somebody means us, who obey the leash only."""
     readable, writable = os.pipe()
     for end in (readable, writable):
         os.set_blocking(end, False)

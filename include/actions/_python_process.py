@@ -1,7 +1,7 @@
 """The process in which a function of a user's own runs (`python -m include.actions._python_process`).
 
-Its standard input is a socket. It reads what to call from there, calls it, and writes the answer back as JSON: `result`,
-or `error` (a class of `include.errors`) with `message`, `code`, `excerpt` and `after_seconds`.
+Its standard input is a socket. It reads what to call from there, calls it, and writes the answer back as JSON:
+`result`, or `error` (a class of `include.errors`) with `message`, `code`, `excerpt` and `after_seconds`.
 """
 
 from __future__ import annotations

@@ -6,13 +6,11 @@ receivers are refused and others are not, the mail is sent, and not sent again: 
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from include import model
 from include.actions._fields import Headers
@@ -26,8 +24,22 @@ from include.model import Call, Output
 
 _MOST_RECEIVERS = 100  # what every server takes (RFC 5321 4.5.3.1.8)
 _MOST_CHARACTERS = 1024 * 1024
+# RFC 5322 3.6, RFC 2045
 _OURS = frozenset(
-    "bcc cc date from message-id mime-version received reply-to return-path sender subject to".split()  # RFC 5322 3.6
+    {
+        "bcc",
+        "cc",
+        "date",
+        "from",
+        "message-id",
+        "mime-version",
+        "received",
+        "reply-to",
+        "return-path",
+        "sender",
+        "subject",
+        "to",
+    }
 )
 
 
@@ -60,6 +72,9 @@ Body = Annotated[str, Field(min_length=1, max_length=_MOST_CHARACTERS)]
 
 
 class Config(model.Config):
+    # A template that is one expression can make a number, and a subject may well be one.
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     conn_id: str = Field(default="smtp_default", min_length=1, description="The Airflow connection to send it through.")
     to: Addresses = Field(description="Who gets it: an address, or a list; `A Name <a@example.com>` is one, too.")
     cc: Addresses = Field(default_factory=list, description="Who gets a copy.")
@@ -111,15 +126,7 @@ async def act(call: Call[Config]) -> Output:
         message_id=message_id(call.key, sender.domain),
         attachments=attachments,
     )
-    receipt = await hand_over(
-        server,
-        call.http,
-        await asyncio.to_thread(letter.written, datetime.now(timezone.utc)),
-        sender=sender.address,
-        receivers=letter.receivers,
-        utf8=letter.is_international,
-        seconds=deadline - time.monotonic(),
-    )
+    receipt = await hand_over(server, call.http, letter, deadline - time.monotonic())
     return _output(letter, receipt, server)
 
 
@@ -129,18 +136,17 @@ def _mailboxes(texts: Sequence[str]) -> list[Mailbox]:
 
 def _sender(config: Config, server: MailServer, conn_id: str) -> Mailbox:
     """From whom the mail is: as the row says, else as the connection says, else whoever logs in."""
-    for text in (config.from_email, server.from_email):
-        if text:
-            try:
-                return mailbox(text)
-            except ValueError as error:
-                raise ConfigError(f"connection {conn_id!r}: from_email in its extra: {error}") from None
+    if config.from_email is not None:
+        return mailbox(config.from_email)
+    if server.from_email is not None:
+        try:
+            return mailbox(server.from_email)
+        except ValueError as error:
+            raise ConfigError(f"connection {conn_id!r}: from_email in its extra: {error}") from None
     try:
         return mailbox(server.login or "")
     except ValueError:
-        raise ConfigError(
-            f"write from_email: neither it nor connection {conn_id!r} says who the mail is from"
-        ) from None
+        raise ConfigError(f"write from_email, or add it to the extra of connection {conn_id!r}") from None
 
 
 def _output(letter: Letter, receipt: Receipt, server: MailServer) -> Output:

@@ -2,8 +2,8 @@
 
 The function is named `module:function`, in the package `include.user_code` (`MILLRACE_USER_CODE`), and is called with
 the arguments of the row, by name; with `connection=`, an `include.model.Connection`, if the row names one; and with
-`occurrence=`, `{"key", "due", "attempt"}`, if it has a parameter of that name: `key` is the same for every attempt, `due`
-is ISO 8601. It may be a coroutine function. What it returns is JSON, and is in the ledger as `result`.
+`occurrence=`, `{"key", "due", "attempt"}`, if it has a parameter of that name: `key` is the same for every attempt,
+`due` is ISO 8601. It may be a coroutine function. What it returns is JSON, and is in the ledger as `result`.
 
 `PermanentError`, `ConfigError` and `RetryableError` of `include.errors` say what to do, as they do in a kind; any other
 exception is retried. What it prints and logs is in the task's log. It finds little of the worker's environment, and no

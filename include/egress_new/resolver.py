@@ -12,6 +12,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from include.deadline import within
 
+ANY_FAMILY = socket.AddressFamily(socket.AF_UNSPEC)
+
 _THREADS = 16
 _KEPT_NAMES = 1000
 
@@ -39,7 +41,7 @@ class SystemResolver(AbstractResolver):
         self._kept: dict[str, tuple[float, list[str]]] = {}
 
     async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+        self, host: str, port: int = 0, family: socket.AddressFamily = ANY_FAMILY
     ) -> list[ResolveResult]:
         """The addresses of a host, whatever their family; `OSError` if there are none in time."""
         return [
@@ -73,6 +75,7 @@ class SystemResolver(AbstractResolver):
             raise socket.gaierror(socket.EAI_AGAIN, "the look-up timed out") from None
 
     def _answered(self, host: str, answer: asyncio.Future[list[str]]) -> None:
+        """Keep an answer; look at a failure too, for those who asked may have left."""
         del self._under_way[host]
         if answer.cancelled() or answer.exception() is not None:
             return

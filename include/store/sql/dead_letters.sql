@@ -58,21 +58,26 @@ where id = any(%(ids)s::bigint[]) and resolved_at is null
 returning id;
 
 -- name: list_executions
--- The executions of jobs, even of removed ones, that are or were dead letters, the newest first. Those that have failed
--- and those that were redriven are found by an index each, and no more of either than are wanted.
+-- The executions of jobs, even of removed ones (`is_active` is null), that are or were dead letters, the newest first.
+-- Those that have failed and those that were redriven are found by an index each, and no more of either than are wanted.
 with known as not materialized (
     select e.*, j.name as job, j.owner, j.kind, j.is_active,
            case when e.status = 'success' then 'redriven'
                 when e.status <> 'failed' then 'redriving'
                 when e.discarded_at is not null then 'discarded'
-                when e.redrive_at is not null and j.id is not null then 'redriving'
+                when e.redrive_at is not null and j.is_active is not null then 'redriving'
                 else 'dead' end as state
     from execution e left join job j on j.id = e.job_id
     where (%(job_id)s::bigint is null or e.job_id = %(job_id)s)
       and (%(owner)s::text is null or j.owner = %(owner)s)
       and (%(since)s::timestamptz is null or e.scheduled_for > %(since)s)
 ), failed as (
-    select * from known where status = 'failed' and state = any(%(statuses)s::text[])
+    select * from known
+    where status = 'failed'  -- and by columns of which the planner knows how often they are null
+      and ('discarded' = any(%(statuses)s::text[]) and discarded_at is not null
+           or 'dead' = any(%(statuses)s::text[]) and discarded_at is null and (redrive_at is null or is_active is null)
+           or 'redriving' = any(%(statuses)s::text[]) and discarded_at is null and redrive_at is not null
+              and is_active is not null)
     order by scheduled_for desc limit %(limit)s
 ), redriven as (
     select * from known
