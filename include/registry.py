@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +29,8 @@ _HERE = Path(__file__).parent
 class Action:
     """What a job or a workflow of one kind does: `config` is the shape of its payload, `act` does the work.
 
-    `record_field` is the setting that gets the record of a workflow that does not say what to send.
+    `record_field` is the setting that gets the record of a workflow that does not say what to send; `notice` are the
+    settings, templates among them, of a notify that does not give them.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Action:
     act: Callable[[Call[Any]], Awaitable[Output]] | Callable[[Call[Any]], Output]
     summary: str
     record_field: str | None = None
+    notice: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def runs_on(self) -> Literal["triggerer", "worker"]:
@@ -89,8 +91,8 @@ def source_kinds() -> tuple[str, ...]:
 def action(kind: str) -> Action:
     """Return the action of a kind, or raise `ConfigError` that lists the kinds there are."""
     module = _module("actions", kind, action_kinds())
-    record_field = getattr(module, "RECORD_FIELD", None)
-    return Action(kind, module.Config, module.act, _summary(module), record_field)
+    record_field, notice = getattr(module, "RECORD_FIELD", None), getattr(module, "NOTICE", {})
+    return Action(kind, module.Config, module.act, _summary(module), record_field, notice)
 
 
 @cache
@@ -129,7 +131,12 @@ def vet_notify(notify: dict[str, Any] | None) -> None:
         return
     if action(notify.get("kind", "")).runs_on == "worker":
         raise ConfigError(f"notify: kind {notify['kind']!r} runs on a worker; write slack, email or webhook")
-    _vet_templated(notify["kind"], Template(notify.get("payload", {})))
+    _vet_templated(notify["kind"], notice_template(notify["kind"], notify.get("payload", {})))
+
+
+def notice_template(kind: str, payload: dict[str, Any]) -> Template:
+    """A notify's payload as a template; what it does not give is as the kind says."""
+    return Template({**action(kind).notice, **payload})
 
 
 def template_of(workflow: Workflow) -> Template:

@@ -7,6 +7,7 @@ itself (`AIRFLOW__…`) are in `config/airflow.env` and not here.
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -14,6 +15,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from include.errors import ConfigError
+from include.host import plain_host
 
 _PREFIX = "MILLRACE_"
 
@@ -71,28 +73,52 @@ class Settings(BaseModel):
     @field_validator("egress_allow", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(ip_network(part.strip(), strict=False) for part in value.split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        return tuple(ip_network(part, strict=False) for part in _parts(value))
 
     @field_validator("egress_hosts", mode="before")
     @classmethod
     def _hosts(cls, value: object) -> object:
-        if isinstance(value, str):
-            return tuple(part.strip().rstrip(".").lower() for part in value.split(",") if part.strip())
-        return value
+        if not isinstance(value, str):
+            return value
+        return tuple(_host_pattern(part) for part in _parts(value))
 
     @field_validator("egress_ports", mode="before")
     @classmethod
     def _ports(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        spans = [part.strip().partition("-") for part in value.split(",") if part.strip()]
-        return tuple((int(first), int(last or first)) for first, _, last in spans)
+        return tuple(_span(part) for part in _parts(value))
 
     @property
     def lead(self) -> timedelta:
         return timedelta(seconds=self.lead_seconds)
+
+
+def _parts(value: str) -> list[str]:
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _host_pattern(text: str) -> str:
+    """A host as `plain_host` spells it, without a dot at its end; or `*.` and the name that others are below."""
+    below = "*." if text.startswith("*.") else ""
+    try:
+        host = plain_host(text.removeprefix(below))
+        if below:
+            plain_host(f"a.{host}")  # an address has no names below it
+    except ValueError:
+        raise ValueError(f"{text!r} is not a host; write such as: example.com,*.example.org,192.0.2.1") from None
+    return below + host.removesuffix(".")
+
+
+def _span(text: str) -> tuple[int, int]:
+    """First and last of a span of ports."""
+    match = re.fullmatch(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not 1 <= first <= last <= 65_535:
+        raise ValueError(f"{text!r} is not a port or a span of ports; write such as: 443,8000-8999")
+    return first, last
 
 
 @cache

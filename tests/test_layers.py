@@ -18,7 +18,7 @@ LAYERS = (
     {"settings", "templates", "webhook_signature"},
     {"registry"},
     {"store", "egress"},
-    {"actions", "connectors"},
+    {"actions", "connectors", "why"},
     {"user_code"},
     {"shifts"},
     {"local"},

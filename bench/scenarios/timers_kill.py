@@ -1,7 +1,7 @@
 """`timers`, while the triggerer, and with it the pumps, is killed five times: is a timer lost?
 
-What falls due while nobody is on duty fires when somebody is again. A call that was under way at a kill comes again, with
-the same webhook-id.
+What falls due while nobody is on duty fires when somebody is again. A call that was under way at a kill comes again,
+with the same webhook-id.
 """
 
 from __future__ import annotations

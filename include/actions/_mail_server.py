@@ -127,7 +127,7 @@ async def hand_over(server: MailServer, http: Http, letter: Letter, seconds: flo
 
 
 async def _handed_over(server: MailServer, http: Http, letter: Letter, seconds: float) -> Receipt:
-    mail = await asyncio.to_thread(letter.written, datetime.now(timezone.utc))
+    mail = await asyncio.to_thread(_stuffed, letter)
     addresses = await http.addresses(server.host, server.port)
     # A share of the time for each address, and one for the mail, so that a dead address does not take all of it.
     patience = min(server.timeout_seconds, seconds / (len(addresses) + 1))
@@ -137,17 +137,47 @@ async def _handed_over(server: MailServer, http: Http, letter: Letter, seconds: 
             raise aiosmtplib.SMTPNotSupported(
                 "an address has other characters than ASCII before the @, and the server has no SMTPUTF8"
             )
-        options = ["SMTPUTF8"] if letter.is_international else []
-        refused, reply = await client.sendmail(letter.sender.address, letter.receivers, mail, mail_options=options)
+        receipt = await _sent(client, letter, mail, server.secrets)
         # As Postfix does, the answer to QUIT is not waited for: nothing that happens from here on unsends the mail.
         with suppress(aiosmtplib.SMTPServerDisconnected):
             if client.protocol is not None:
                 client.protocol.write(b"QUIT\r\n")
         client.close()
+        return receipt
     finally:
         _drop(client)
-    words = {receiver: told(code, message, server.secrets) for receiver, (code, message) in refused.items()}
-    return Receipt(told(250, reply, server.secrets), words)
+
+
+def _stuffed(letter: Letter) -> bytes:
+    """The mail as DATA takes it: lines ended by CR LF, a dot before a dot, a dot at the end (RFC 5321 4.5.2)."""
+    lines = letter.written(datetime.now(timezone.utc)).splitlines()
+    return b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines) + b"\r\n.\r\n"
+
+
+async def _sent(client: aiosmtplib.SMTP, letter: Letter, stuffed: bytes, secrets: Sequence[str]) -> Receipt:
+    """One mail transaction. The client's own would go through a big mail three times, and all would wait for it."""
+    options = [f"SIZE={len(stuffed)}"] if client.supports_extension("size") else []
+    encoding = "ascii"
+    if letter.is_international:
+        options, encoding = [*options, "SMTPUTF8"], "utf-8"
+    await client.mail(letter.sender.address, options=options, encoding=encoding)
+    refused = []
+    for receiver in letter.receivers:
+        try:
+            await client.rcpt(receiver, encoding=encoding)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            refused.append(error)
+    if len(refused) == len(letter.receivers):
+        raise aiosmtplib.SMTPRecipientsRefused(refused)
+    reply = await client.execute_command(b"DATA")
+    if reply.code != 354 or client.protocol is None:
+        raise aiosmtplib.SMTPDataError(*reply)
+    client.protocol.write(stuffed)
+    reply = await client.protocol.read_response()
+    if reply.code != 250:
+        raise aiosmtplib.SMTPDataError(*reply)
+    words = {error.recipient: told(error.code, error.message, secrets) for error in refused}
+    return Receipt(told(*reply, secrets), words)
 
 
 async def _ready(server: MailServer, addresses: Sequence[str], patience: float) -> aiosmtplib.SMTP:

@@ -13,7 +13,7 @@ MOST_STATEMENTS = 1_000
 
 # What the server skips before and between words: blanks, and comments, of which those in /* */ nest (PostgreSQL 4.1.5).
 # Whoever takes them for one another can be shown another statement than the server is.
-_TOKEN = re.compile(r"/\*|\*/|--|[\r\n]|\w+|\S|\s")
+_SIGN = re.compile(r"/\*|\*/|--|[\r\n]|\w+|\S|\s")
 
 # All statements are one transaction, which is not theirs to end. BEGIN and END may begin a block in other dialects.
 _TRANSACTION = re.compile(
@@ -52,18 +52,18 @@ def _first_words(statement: str, most: int) -> list[str]:
     """The first words or signs of a statement, without blanks, comments and semicolons."""
     found: list[str] = []
     depth, in_line = 0, False
-    for match in _TOKEN.finditer(statement):
-        token = match[0]
+    for match in _SIGN.finditer(statement):
+        sign = match[0]
         if in_line:
-            in_line = token not in "\r\n"
-        elif token == "/*":
+            in_line = sign not in "\r\n"
+        elif sign == "/*":
             depth += 1
         elif depth:
-            depth -= token == "*/"
-        elif token == "--":
+            depth -= sign == "*/"
+        elif sign == "--":
             in_line = True
-        elif not token.isspace() and token != ";":
-            found.append(token)
+        elif not sign.isspace() and sign != ";":
+            found.append(sign)
             if len(found) == most:
                 break
     return found

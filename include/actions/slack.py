@@ -1,7 +1,7 @@
 """Post a message to Slack, by an Airflow connection or by the URL of an incoming webhook.
 
-Slack does not recognise a message that comes twice: after a lost reply, a retry may post it again. Where that is worse
-than none, let the row have no retries, and the delivery `at_most_once`.
+Slack does not recognise a message that comes twice, so a retry after a lost reply may post it again; a job's delivery
+`at_most_once` leaves that retry out.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
 
 from include.errors import ConfigError, RetryableError
 
@@ -43,6 +44,13 @@ def login() -> Login:
     return Login(url.rstrip("/"), user, password, is_local=given["url"] is None)
 
 
+class Run(NamedTuple):
+    """A run: `queued`, `running`, `success` or `failed`, and the first instant that it is on duty for."""
+
+    state: str
+    due: datetime
+
+
 class AirflowApi:
     """A session that is logged in. Errors are `RetryableError` if trying again may help, else `ConfigError`."""
 
@@ -58,10 +66,22 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
         """`queued`, `running`, `success` or `failed`; None if the run is gone."""
-        from urllib.parse import quote
+        run = self.run(dag_id, run_id)
+        return None if run is None else run.state
 
+    def run(self, dag_id: str, run_id: str) -> Run | None:
+        """A run as it stands; None if it is gone."""
         response = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
-        return None if response is None else str(response["state"])
+        if response is None:
+            return None
+        due = response.get("data_interval_end") or response.get("logical_date") or response["run_after"]
+        return Run(str(response["state"]), datetime.fromisoformat(str(due).replace("Z", "+00:00")))
+
+    def clear(self, dag_id: str, run_id: str) -> bool:
+        """Have a run that has failed begin again, with another try; False if it is gone, or has not failed."""
+        body = {"dag_run_id": run_id, "dry_run": False, "only_failed": True, "reset_dag_runs": True}
+        response = self._ask("POST", f"/api/v2/dags/{dag_id}/clearTaskInstances", body)
+        return response is not None and bool(response.get("total_entries"))
 
     def log_in(self, user: str, password: str) -> None:
         answer = self._ask("POST", "/auth/token", {"username": user, "password": password})

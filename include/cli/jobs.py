@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli import jobs_run, jobs_state, jobs_write
+from include.cli import jobs_run, jobs_state, jobs_why, jobs_write
 from include.cli.clock import fires_after, next_fires, parse_past, utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
@@ -221,6 +221,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "rm": jobs_state.rm,
     "executions": executions,
     "next": next_,
+    "why": jobs_why.why,
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)

@@ -6,17 +6,15 @@ import asyncio
 import math
 import os
 import re
-import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from ipaddress import ip_address
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from include.deadline import within
-from include.egress import refusal
+from include.egress import permitted_addresses
 from include.errors import AttemptError, ConfigError, PermanentError, RetryableError
 from include.model import Connection
 from include.settings import settings
@@ -110,19 +108,8 @@ async def _connect(named: Connection, timeout_seconds: float) -> psycopg.AsyncCo
 
 async def _addresses(host: str, port: int) -> list[str]:
     """The addresses of a host that calls may go to."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise RetryableError(f"{host}: the host's name cannot be resolved") from None
-    allowed = settings().egress_allow
-    addresses = list(dict.fromkeys(str(peer[0]) for *_, peer in found))
-    reasons = {address: refusal(ip_address(address), allowed) for address in addresses}
-    permitted = [address for address in addresses if reasons[address] is None]
-    if not permitted:
-        raise PermanentError(
-            f"{host}: refused: {addresses[0]} is {reasons[addresses[0]]}; allow it with MILLRACE_EGRESS_ALLOW"
-        )
-    return permitted
+    allowed, hosts = settings().egress_allow, settings().egress_hosts
+    return await asyncio.to_thread(permitted_addresses, host, port, allowed, hosts)
 
 
 def _explained(error: Exception, named: Connection, timeout_seconds: float) -> AttemptError:

@@ -18,11 +18,13 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 _NO_FILE = os.path.join(os.devnull, "none")
 _CONNECT_SECONDS = 10
 
-# What libpq gets to see of a connection's extra; `hostaddr`, `service`, `passfile` and the like would lead it elsewhere.
+# What libpq gets to see of an extra. The rest would lead it elsewhere: `hostaddr`, `service`, `passfile` and the like.
 _TAKEN = frozenset(
-    "sslmode sslrootcert sslcert sslkey sslpassword sslcrl ssl_min_protocol_version channel_binding require_auth "
-    "target_session_attrs options application_name keepalives keepalives_idle keepalives_interval keepalives_count "
-    "tcp_user_timeout".split()
+    {
+        *("sslmode", "sslrootcert", "sslcert", "sslkey", "sslpassword", "sslcrl", "channel_binding", "require_auth"),
+        *("keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout"),
+        *("target_session_attrs", "options", "application_name"),
+    }
 )
 # Of no consequence here, where rows are tuples and SQLAlchemy is not asked.
 _LEFT_OUT = frozenset({"cursor", "sqlalchemy_scheme", "sqlalchemy_query"})
@@ -77,7 +79,11 @@ def _to_postgres(connection: Connection, host: str, extra: dict[str, Any]) -> Co
 
 def _checked_extra(connection: Connection) -> dict[str, Any]:
     """What of the extra goes to the driver. Silence about the rest would turn off, say, TLS without a word."""
-    given = {name: value for name, value in connection.extra.items() if value not in (None, "", False)}
+    given = {
+        name: value
+        for name, value in connection.extra.items()
+        if value is not None and value is not False and value != ""
+    }
     taken = _TAKEN if connection.type == "postgres" else frozenset[str]()
     for name, value in given.items():
         if name not in taken | _LEFT_OUT:

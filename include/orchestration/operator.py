@@ -45,12 +45,12 @@ class WorkerShiftOperator(BaseOperator):
 
     async def _stand(self, context: Any) -> Any:
         # Here and not above: the DAG processor imports this file for every shard and needs none of it.
-        from include.orchestration import connections
+        from include.orchestration import connections, databases
         from include.orchestration.trigger import SHIFTS, shift_of
         from include.settings import settings
         from include.shifts.post import Post
 
-        post = Post(settings(), connections.find, is_on_worker=True)
+        post = Post(settings(), connections.find, open_database=databases.open_database, is_on_worker=True)
         await post.open()
         try:
             shift = shift_of(self.table, self.row_id, context["dag_run"], context["ti"].try_number)

@@ -77,8 +77,10 @@ class Duty:
         failed execution, which somebody wants sent again.
         """
         rings = self.bell.rings
-        while (claim := await self._claim(due, redrive=redrive)) is not None and claim.verdict == "busy":
+        claim = await self._claim(due, redrive=redrive)
+        while claim is not None and claim.verdict == "busy":
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
+            claim = await self._claim(due, redrive=redrive)
         return None if claim is None else await self._carry_out(due, claim, rings, release=release, redrive=redrive)
 
     async def start(self, due: datetime) -> bool:

@@ -11,9 +11,9 @@ from include import registry
 from include.errors import MillraceError, RetryableError
 from include.model import Connector
 from include.shifts.bell import utcnow
+from include.shifts.notices import wording
 from include.shifts.perform import Doing, LeaseLost, perform
 from include.shifts.post import Post
-from include.templates import Template
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,9 @@ def _payload(connector: Connector, event: Event, error: str | None) -> dict[str,
             "data": {"connector": "{{ connector.name }}", "error": "{{ error }}"},
         }
     names = {"id": connector.id, "name": connector.name, "owner": connector.owner}
-    return Template(payload).render(connector=names, event=event, error=error)
+    told = {**names, "event": event, "table": "connector", "at": utcnow().isoformat(), "detail": error or "", "count": 1}
+    template = registry.notice_template(notify["kind"], payload)
+    return template.render(connector=names, event=event, error=error, **wording([told], {event: 1}, 1))
 
 
 async def _insistently(post: Post, doing: Doing) -> None:

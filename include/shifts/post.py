@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from include.egress import egress_of
 from include.errors import ConfigError
@@ -23,6 +23,9 @@ from include.store.log import RecordLog
 from include.store.news import News
 from include.store.progress import Progress
 from include.store.turns import Turns
+
+if TYPE_CHECKING:
+    from include.shifts.notices import Notices
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +73,7 @@ class Post:
         self._duties: defaultdict[tuple[str, int], list[OnDuty]] = defaultdict(list)
         self._changes = Changes(settings.database_url, self._heard)
         self._news = News(settings.database_url)
+        self._notices: Notices | None = None
 
     async def open(self) -> None:
         """Take out the lease and start to listen."""
@@ -77,11 +81,18 @@ class Post:
         await self.ledger.open()
         self._changes.open()
         self._news.open()
+        if not self.is_on_worker:  # which ends with its run, perhaps in the middle of a message
+            from include.shifts.notices import Notices  # here, because what it does needs a post
+
+            self._notices = Notices(self)
+            self._notices.open()
 
     async def close(self) -> None:
         """Give the lease back and close every connection."""
         await self._changes.close()
         await self._news.close()
+        if self._notices is not None:
+            await self._notices.close()
         await self.http.close()
         await self.http_once.close()
         for store in (self.turns, self.log, self.progress):

@@ -10,7 +10,7 @@ with waiting as materialized (
     select key from waiting w where not exists (select from notice_channel c where c.key = w.key)
     on conflict do nothing
 ), ready as materialized (
-    select c.key, coalesce(c.message, w.last) as message
+    select c.key, coalesce(c.message, w.last) as message, c.message is not null as in_hand
     from notice_channel c left join waiting w on w.key = c.key
     where c.next_at <= now() and coalesce(c.taken_until < now(), true)
       and (c.message is not null or w.since <= now() - make_interval(secs => %(gather_seconds)s))
@@ -18,8 +18,7 @@ with waiting as materialized (
     for no key update of c skip locked
 ), gathered as (
     update notice n set message = r.message
-    from ready r where n.channel_key = r.key and n.message is null and n.id <= r.message
-      and not exists (select from notice_channel c where c.key = r.key and c.message is not null)
+    from ready r where not r.in_hand and n.channel_key = r.key and n.message is null and n.id <= r.message
 )
 update notice_channel c
 set message = r.message, taken_until = now() + make_interval(secs => %(hold_seconds)s)
@@ -27,18 +26,22 @@ from ready r where c.key = r.key
 returning c.key, c.message as id, c.attempt + 1 as attempt;
 
 -- name: message
--- What is in a message: its channel, how many notices of each event, and the first rows with what is told of each.
-select (select channel from notice where message = %(id)s limit 1) as channel,
-       (select jsonb_object_agg(event, count) from (
-            select event, sum(count) as count from notice where message = %(id)s group by event) as counted) as counts,
-       (select count(distinct (event, table_name, row_id)) from notice where message = %(id)s) as rows,
+-- What is in a message: its channel, how many notices of each event, how many rows they are about, and what is told of
+-- the first of these. Without a channel if it has been sent.
+with told as materialized (
+    select * from notice where message = %(id)s and sent_at is null
+), about as materialized (
+    select min(id) as first, event, table_name, row_id, max(name) as name, max(owner) as owner, min(at) as at,
+           (array_agg(detail order by id desc))[1] as detail, sum(count) as count
+    from told group by event, table_name, row_id
+)
+select (select channel from told limit 1) as channel,
+       (select count(*) from about) as rows,
+       coalesce((select jsonb_object_agg(event, events) from (
+           select event, sum(count) as events from about group by event) as e), '{}') as counts,
        array(select jsonb_build_object('event', event, 'table', table_name, 'id', row_id, 'name', name, 'owner', owner,
                                        'at', at, 'detail', detail, 'count', count)
-             from (select event, table_name, row_id, max(name) as name, max(owner) as owner, min(at) as at,
-                          (array_agg(detail order by id desc))[1] as detail, sum(count) as count, min(id) as first
-                   from notice where message = %(id)s
-                   group by event, table_name, row_id order by first limit %(most)s) as told
-             order by first) as notices;
+             from about order by first limit %(most)s) as notices;
 
 -- name: sent
 -- Note that a message was sent; the next one in its channel is not before some time has passed.
@@ -95,7 +98,7 @@ select n.channel ->> 'kind' as kind, n.channel -> 'payload' as payload, n.owners
        coalesce(c.attempt, 0) as attempt, c.error,
        greatest(c.next_at, case when c.message is null then n.since + make_interval(secs => %(gather_seconds)s) end)
            as next_at
-from (select channel_key, (array_agg(channel))[1] as channel, sum(count) as notices, min(at) as since,
+from (select channel_key, (array_agg(channel))[1] as channel, sum(count)::bigint as notices, min(at) as since,
              array_agg(distinct owner order by owner) as owners
       from notice where sent_at is null group by channel_key) as n
 left join notice_channel c on c.key = n.channel_key

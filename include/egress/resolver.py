@@ -40,9 +40,7 @@ class SystemResolver(AbstractResolver):
         self._under_way: dict[str, asyncio.Future[list[str]]] = {}
         self._kept: dict[str, tuple[float, list[str]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = ANY_FAMILY
-    ) -> list[ResolveResult]:
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = ANY_FAMILY) -> list[ResolveResult]:
         """The addresses of a host, whatever their family; `OSError` if there are none in time."""
         return [
             ResolveResult(

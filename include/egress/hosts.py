@@ -12,18 +12,31 @@ from include.host import vetted_host
 # The clouds' own names for their instance metadata. On their machines they lead to addresses that are refused; this
 # holds where something else answers for them.
 _METADATA = frozenset(
-    "metadata metadata.google.internal metadata.goog metadata.azure.internal metadata.azure.com instance-data"
-    " instance-data.ec2.internal metadata.tencentyun.com metadata.oraclecloud.com metadata.platformequinix.com"
-    " metadata.packet.net api.metadata.cloud.ibm.com rancher-metadata".split()
+    {
+        "metadata",
+        "metadata.google.internal",
+        "metadata.goog",
+        "metadata.azure.internal",
+        "metadata.azure.com",
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata.tencentyun.com",
+        "metadata.oraclecloud.com",
+        "metadata.platformequinix.com",
+        "metadata.packet.net",
+        "api.metadata.cloud.ibm.com",
+        "rancher-metadata",
+    }
 )
 
 # What browsers block for HTTP (Fetch 2.9, "bad port"): other protocols live there and would read a request as theirs.
-_BAD_PORTS = frozenset(
-    (0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109)
-    + (110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526, 530)
-    + (531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190)
-    + (5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080)
-)
+_BAD = """
+    0 1 7 9 11 13 15 17 19 20 21 22 23 25 37 42 43 53 69 77 79 87 95 101 102 103 104 109 110 111 113
+    115 117 119 123 135 137 139 143 161 179 389 427 465 512 513 514 515 526 530 531 532 540 548 554
+    556 563 587 601 636 989 990 993 995 1719 1720 1723 2049 3659 4045 4190 5060 5061 6000 6566 6665
+    6666 6667 6668 6669 6679 6697 10080
+"""
+_BAD_PORTS = frozenset(int(port) for port in _BAD.split())
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 

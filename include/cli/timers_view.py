@@ -1,0 +1,101 @@
+"""Timers as they are shown: documents for scripts, cells for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from include.cli.output import Cell
+from include.cli.times import spell_duration, spell_instant
+from include.store.edits import Row
+from include.store.timers import time_left
+
+LIST_HEADERS = ("id", "owner", "status", "due (UTC)", "time left", "attempt", "fired (UTC)", "late ms", "host", "error")
+ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")
+
+# How the row is kept in order is nobody's business but the machinery's.
+_INTERNAL = ("claimed_by", "claim")
+_STYLES = {"pending": "", "firing": "cyan", "fired": "green", "failed": "red", "cancelled": "dim"}
+
+
+def timer_document(row: Row, now: datetime) -> dict[str, Any]:
+    """Every column of a timer, and what follows from them; `time_left` is null when it will not be sent any more."""
+    columns = {name: value for name, value in row.items() if name not in _INTERNAL}
+    return {**columns, "time_left": time_left(row, now), "lateness": _lateness(row)}
+
+
+def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
+    late = _lateness(row)
+    return [
+        str(row["id"]),
+        row["owner"],
+        timer_status_cell(row),
+        spell_instant(row["due_at"]),
+        _spell_left(row, now),
+        str(row["attempt"]),
+        spell_instant(row["fired_at"]),
+        "" if late is None else f"{late.total_seconds() * 1000:.0f}",
+        urlsplit(row["url"]).netloc,
+        Cell(row["error"] or "", "red"),
+    ]
+
+
+def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
+    """A timer's columns for people, in an order that tells a story."""
+    due = f"{spell_instant(row['due_at'])} UTC"
+    retry = f"{row['retries']}, after {spell_duration(row['retry_delay'])}, each {row['retry_backoff']:g} times as long"
+    again = row["status"] == "pending" and row["attempt"] > 0
+    lines: list[tuple[str, Cell | str]] = [
+        ("id", str(row["id"])),
+        ("owner", row["owner"]),
+        ("status", timer_status_cell(row)),
+        ("reason", row["reason"] or ""),
+        ("due", due),
+        ("time left", _spell_left(row, now) + (" until it is sent again" if again else "")),
+        ("call", f"{row['method']} {row['url']}"),
+        ("headers", ", ".join(f"{name}: {value}" for name, value in row["headers"].items())),
+        ("signed by", row["conn_id"] or ""),
+        ("retries", retry),
+        ("timeout", spell_duration(row["timeout"])),
+        ("delivery", row["delivery"]),
+        ("created", f"{spell_instant(row['created_at'])} UTC"),
+        ("fired", f"{spell_instant(row['fired_at'])} UTC" if row["fired_at"] else ""),
+        ("finished", f"{spell_instant(row['finished_at'])} UTC" if row["finished_at"] else ""),
+        ("error", Cell(row["error"] or "", "red")),
+    ]
+    cells = [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
+    return [(label, cell) for label, cell in cells if cell.text]
+
+
+def attempt_rows(row: Row) -> Sequence[Sequence[Cell | str]]:
+    """A line for each attempt."""
+    return [
+        [
+            str(attempt.get("attempt", "")),
+            spell_instant(datetime.fromisoformat(attempt["at"])),
+            spell_duration(timedelta(milliseconds=round(attempt["ms"]))) if "ms" in attempt else "",
+            str(attempt.get("code", "")),
+            Cell(attempt.get("error", ""), "red"),
+        ]
+        for attempt in row["attempts"]
+    ]
+
+
+def timer_status_cell(row: Row) -> Cell:
+    return Cell(row["status"], _STYLES[row["status"]])
+
+
+def _spell_left(row: Row, now: datetime) -> str:
+    """To the second, rounded up: what is not due yet has time left."""
+    left = time_left(row, now)
+    return "" if left is None else spell_duration(timedelta(seconds=-(-left // timedelta(seconds=1))))
+
+
+def _lateness(row: Row) -> timedelta | None:
+    # A claim is made shortly before the call goes out; when the attempt began is known once it has ended.
+    if row["fired_at"] is None or not row["attempts"]:
+        return None
+    late: timedelta = row["fired_at"] - row["due_at"]
+    return late

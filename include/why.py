@@ -1,0 +1,217 @@
+"""Why the last occurrence of a job did not run, or ran late, in words.
+
+The first line is the answer; those after it are what it follows from, and what to do.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from include.store.why import Facts
+
+_LATE = timedelta(seconds=1)
+_QUIET = timedelta(seconds=30)  # the longest that a component of Airflow is silent while it is well
+_UNDER_WAY = timedelta(seconds=5)
+
+
+def explain(facts: Facts) -> list[str]:
+    """The answer, and its reasons, a line each."""
+    job = facts.job
+    if job.error is not None:
+        return [f"it cannot run: {job.error}", f"mend the row: `./millrace jobs edit {job.id}`"]
+    if facts.due is None:
+        return _never_due(facts)
+    if facts.execution is None:
+        return _without_execution(facts, facts.due)
+    status = facts.execution["status"]
+    return _BY_STATUS[status](facts, facts.due, facts.execution)
+
+
+def _never_due(facts: Facts) -> list[str]:
+    job, schedule = facts.job, facts.job.schedule
+    if not any((schedule.cron, schedule.every, schedule.run_at)):
+        return ["it has no schedule: it runs only by hand", f"`./millrace jobs run {job.id}` runs it now"]
+    following = schedule.next_after(facts.now)
+    if following is None:
+        return [f"it is not due any more: {schedule.describe()}" + _window(facts)]
+    return [
+        f"it has not been due yet: {schedule.describe()}, since {_at(job.schedule_changed_at)}",
+        f"it is due next at {_at(following)}" + _window(facts),
+        *_off_duty(facts, following),
+    ]
+
+
+def _without_execution(facts: Facts, due: datetime) -> list[str]:
+    late = facts.now - due
+    if late < _UNDER_WAY:
+        return [f"it is due just now ({_at(due)}); ask again in a moment"]
+    lines = [f"nothing is known of {_at(due)}, {_length(late)} ago: nobody was on duty for it"]
+    return lines + (_off_duty(facts, due) or _dead_components(facts) or _on_its_way(facts))
+
+
+def _off_duty(facts: Facts, due: datetime) -> list[str]:
+    """The pause that the instant falls into, if it does."""
+    job = facts.job
+    if not job.is_active:
+        return [f"it is paused{_by(facts)}", f"`./millrace jobs resume {job.id}` puts it back on duty"]
+    if job.paused_until is not None and job.paused_until > due:
+        return [f"it is paused until {_at(job.paused_until)}{_by(facts)}"]
+    return []
+
+
+def _dead_components(facts: Facts) -> list[str]:
+    known = facts.airflow or {}
+    lines = []
+    for name, key in (("scheduler", "scheduler_at"), ("triggerer", "triggerer_at"), ("DAG processor", "processor_at")):
+        seen: datetime | None = known.get(key)
+        if facts.airflow is not None and (seen is None or facts.now - seen > _QUIET):
+            last = "has never given a sign of life" if seen is None else f"gave its last sign of life at {_at(seen)}"
+            lines.append(f"Airflow's {name} {last}; `./millrace status` shows what runs")
+    if facts.processes == 0 and not lines:
+        lines.append(
+            "no process of Millrace is alive: no shift is on duty anywhere; `./millrace status` shows what runs"
+        )
+    return lines
+
+
+def _on_its_way(facts: Facts) -> list[str]:
+    job, known = facts.job, facts.airflow
+    if known is None:
+        return []
+    if not known["has_dag"] or known["is_stale"]:
+        return [f"Airflow has no DAG {job.dag_id} (yet); `./millrace logs dag-processor` may say why"]
+    if known["run_id"] is None:
+        return [f"Airflow has made no run for it; `./millrace logs scheduler` may say why ({job.dag_id})"]
+    return [
+        f"its run {known['run_id']} is {known['run_state']} in Airflow, its task {known['task_state'] or 'not begun'}"
+    ]
+
+
+def _success(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    began, late = _begin(due, execution)
+    when = "on time" if late <= _LATE else f"{_length(late)} late"
+    lines = [f"it did run: {_at(due)} {when}, and was a success after {_attempts(execution['attempt'])}"]
+    return lines + _lateness(facts, due, began, late) + _failed_attempts(execution)
+
+
+def _failed(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    reason = f" ({execution['reason']})" if execution["reason"] else ""
+    began, late = _begin(due, execution)
+    asked = execution["redrive_at"] is not None
+    return [
+        f"it failed: {_at(due)}, after {_attempts(execution['attempt'])}{reason}: {execution['error']}",
+        *_lateness(facts, due, began, late),
+        *_failed_attempts(execution),
+        "it is to be redriven" if asked else f"`./millrace dead-letters redrive {_key(facts, due)}` sends it again",
+    ]
+
+
+def _running(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    if execution["attempt"] == 0:
+        return [f"it waits: {_at(due)} {execution['reason']}", *_others(facts)]
+    began, late = _begin(due, execution)
+    state = "is running" if execution["status"] == "running" else "waits for its next attempt"
+    lines = [f"it {state}: {_at(due)}, attempt {execution['attempt']}"]
+    return lines + _lateness(facts, due, began, late) + _failed_attempts(execution)
+
+
+def _skipped(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    reason = execution["reason"] or "without a reason"
+    lines = [f"it was skipped: {_at(due)}: {reason}"]
+    if reason == "paused":
+        return [*lines, *(_off_duty(facts, due) or [f"it was paused then{_by(facts, due)}"])]
+    if "still running" in reason:
+        lines += _others(facts)
+        lines.append(f"`./millrace jobs edit {facts.job.id} --overlap queue` has one wait, `--overlap allow` none")
+    return lines
+
+
+def _missed(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    job = facts.job
+    found = execution["finished_at"] - due
+    rule = f"by its rule (misfire {job.misfire}, max_lateness {_length(job.max_lateness)}) it was not made up for"
+    lines = [f"it was missed: {_at(due)}: {execution['reason']}", f"found {_length(found)} later, {rule}"]
+    return [*lines, *_off_duty(facts, due), *_dead_components(facts)]
+
+
+def _cancelled(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]:
+    return [f"it was cancelled: {_at(due)}: {execution['reason']}"]
+
+
+_BY_STATUS = {
+    "success": _success,
+    "failed": _failed,
+    "running": _running,
+    "retrying": _running,
+    "skipped": _skipped,
+    "missed": _missed,
+    "cancelled": _cancelled,
+}
+
+
+def _begin(due: datetime, execution: dict[str, Any]) -> tuple[datetime, timedelta]:
+    """When the first attempt began, and how much later than due that was."""
+    began: datetime = execution["started_at"] or due
+    return began, max(began - due, timedelta(0))
+
+
+def _lateness(facts: Facts, due: datetime, began: datetime, late: timedelta) -> list[str]:
+    if late <= _LATE:
+        return []
+    job = facts.job
+    jitter = job.schedule.delay(due)
+    if jitter and late - jitter <= _LATE:
+        return [f"its jitter asks for {_length(jitter)} of that"]
+    known = facts.airflow or {}
+    started: datetime | None = known.get("run_started_at")
+    if due < job.schedule_changed_at + timedelta(seconds=30) and due >= job.schedule_changed_at:
+        return [f"its schedule was new (since {_at(job.schedule_changed_at)}), and its first shift still on the way"]
+    if started is not None and started > due:
+        return [f"Airflow started its run only at {_at(started)}: nobody was on duty before"]
+    return [f"it was claimed only at {_at(began)}: nobody was on duty before, or the process was busy"]
+
+
+def _failed_attempts(execution: dict[str, Any]) -> list[str]:
+    failed = [attempt for attempt in execution["attempts"] if attempt.get("error")]
+    return [f"attempt {attempt['attempt']} failed: {attempt['error']}" for attempt in failed[-5:]]
+
+
+def _others(facts: Facts) -> list[str]:
+    return [f"under way: {_at(row['scheduled_for'])}, attempt {row['attempt']}" for row in facts.under_way]
+
+
+def _by(facts: Facts, due: datetime | None = None) -> str:
+    """Who paused it, and when: before `due`, or last."""
+    for pause in facts.pauses:
+        off = not pause["is_active"] or pause["paused_until"] is not None
+        if off and (due is None or pause["at"] <= due):
+            return f", by {pause['actor']} ({pause['via']}) at {_at(pause['at'])}"
+    return ""
+
+
+def _key(facts: Facts, due: datetime) -> str:
+    microseconds = (due - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1)
+    return f"job_{facts.job.id}_{microseconds}"
+
+
+def _window(facts: Facts) -> str:
+    schedule = facts.job.schedule
+    parts = [f"not before {_at(schedule.starts_at)}"] if schedule.starts_at else []
+    parts += [f"not from {_at(schedule.ends_at)} on"] if schedule.ends_at else []
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _attempts(number: int) -> str:
+    return "1 attempt" if number == 1 else f"{number} attempts"
+
+
+def _at(instant: datetime) -> str:
+    return f"{instant.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _length(length: timedelta) -> str:
+    seconds = length.total_seconds()
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

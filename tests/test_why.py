@@ -1,0 +1,167 @@
+"""`jobs why` says in words what became of the last occurrence, and what to do about it."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from include.store import jobs
+from include.store.db import DictConnection
+from include.store.rows import job_from_row
+from tests.job_commands import URL, Run, add_execution, document, environment, run
+
+__all__ = ["environment", "run"]
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def add(run: Run, db: DictConnection, *words: str) -> int:
+    """A job that has been there for a day."""
+    run("add", "a job", "ping", "--set", URL, *words)
+    job_id = int(jobs.find(db, "a job")["id"])
+    db.execute("update job set created_at = now() - interval '1 day' where id = %s", (job_id,))
+    db.execute("update job set schedule_changed_at = now() - interval '1 day' where id = %s", (job_id,))
+    db.execute("delete from audit")
+    return job_id
+
+
+def why(run: Run, *words: str) -> str:
+    return str(run("why", "a job", *words).stdout)
+
+
+def last_due(now: datetime) -> datetime:
+    """The last whole minute that is at least ten seconds ago."""
+    return (now - timedelta(seconds=10)).replace(second=0, microsecond=0)
+
+
+def execution(db: DictConnection, job_id: int, due: datetime, status: str, **columns: Any) -> None:
+    """A row of the ledger."""
+    given = {"job_id": job_id, "scheduled_for": due, "status": status, **columns}
+    if status not in ("running", "retrying"):
+        given.setdefault("finished_at", due)
+    if "attempts" in given:
+        given["attempts"] = json.dumps(given["attempts"])
+    names = ", ".join(given)
+    marks = ", ".join(f"%({name})s" for name in given)
+    db.execute(f"insert into execution ({names}) values ({marks})".encode(), given)
+
+
+def test_on_time(run: Run, db: DictConnection, now: datetime) -> None:
+    """What ran on time is said to have."""
+    job_id = add(run, db, "--cron", "* * * * *")
+    add_execution(db, job_id, last_due(now))
+    assert "it did run: " in why(run)
+    assert "on time, and was a success after 1 attempt" in why(run)
+
+
+def test_late(run: Run, db: DictConnection, now: datetime) -> None:
+    """A late success says how late, and that nobody was on duty."""
+    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    execution(db, job_id, due, "success", attempt=1, started_at=due + timedelta(seconds=7))
+    assert "7.0 s late" in why(run)
+    assert "nobody was on duty before" in why(run)
+
+
+def test_late_by_its_jitter(run: Run, db: DictConnection, now: datetime) -> None:
+    """What the row itself asks for is named as the cause."""
+    job_id, due = add(run, db, "--cron", "* * * * *", "--jitter", "10m"), last_due(now)
+    delay = job_from_row(jobs.find(db, "a job")).schedule.delay(due)
+    execution(db, job_id, due, "success", attempt=1, started_at=due + delay)
+    assert "its jitter asks for" in why(run)
+
+
+def test_failed(run: Run, db: DictConnection, now: datetime) -> None:
+    """A failure comes with the error, every failed attempt, and the way to send it again."""
+    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    attempts = [{"attempt": 1, "error": "GET example.com 503"}, {"attempt": 2, "error": "GET example.com 404"}]
+    facts = {"attempt": 2, "started_at": due, "attempts": attempts, "error": "GET example.com 404"}
+    execution(db, job_id, due, "failed", **facts)
+    said = why(run)
+    assert "it failed: " in said
+    assert "attempt 1 failed: GET example.com 503" in said
+    assert f"dead-letters redrive job_{job_id}_{int(due.timestamp())}000000" in said
+
+
+def test_skipped_for_overlap(run: Run, db: DictConnection, now: datetime) -> None:
+    """What is still under way is named, and what to write if that is not wanted."""
+    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    execution(db, job_id, due - MINUTE, "running", attempt=1, started_at=due - MINUTE)
+    execution(db, job_id, due, "skipped", reason="the execution before it was still running")
+    assert f"under way: {due - MINUTE:%Y-%m-%d %H:%M:%S} UTC, attempt 1" in why(run)
+    assert "--overlap queue" in why(run)
+
+
+def test_paused(run: Run, db: DictConnection) -> None:
+    """A pause is named with who made it, when, and how it ends."""
+    job_id = add(run, db, "--cron", "* * * * *")
+    run("pause", "a job")
+    said = why(run)
+    assert "nobody was on duty for it" in said
+    assert "it is paused, by " in said
+    assert f"`./millrace jobs resume {job_id}`" in said
+
+
+def test_missed(run: Run, db: DictConnection, now: datetime) -> None:
+    """A missed one says when that was found, and by which rule it was not made up for."""
+    job_id, due = add(run, db, "--cron", "* * * * *", "--misfire", "skip"), last_due(now)
+    reason = "nobody was on duty in time"
+    execution(db, job_id, due, "missed", reason=reason, finished_at=due + timedelta(hours=3))
+    assert "found 3.0 h later, by its rule (misfire skip" in why(run)
+
+
+def test_waiting(run: Run, db: DictConnection, now: datetime) -> None:
+    """One that waits says for what."""
+    job_id, due = add(run, db, "--cron", "* * * * *", "--overlap", "queue"), last_due(now)
+    execution(db, job_id, due - MINUTE, "running", attempt=1, started_at=due - MINUTE)
+    execution(db, job_id, due, "retrying", reason="waits for the execution before it")
+    assert "it waits: " in why(run)
+
+
+def test_nothing_alive(run: Run, db: DictConnection) -> None:
+    """Where no process is alive, that is the reason."""
+    add(run, db, "--cron", "* * * * *")
+    assert "no process of Millrace is alive" in why(run)
+
+
+def test_by_hand(run: Run, db: DictConnection) -> None:
+    """A row without a schedule never runs by itself."""
+    add(run, db)
+    assert "it has no schedule: it runs only by hand" in why(run)
+
+
+def test_not_due_yet(run: Run, db: DictConnection) -> None:
+    """What has not been due yet says when it will be."""
+    add(run, db, "--every", "300d")
+    assert "it has not been due yet" in why(run)
+    assert "it is due next at 20" in why(run)
+
+
+def test_never_again(run: Run, db: DictConnection) -> None:
+    """A window that is over is named."""
+    add(run, db, "--cron", "* * * * *", "--starts-at", "2020-01-01", "--ends-at", "2020-01-02")
+    assert "it is not due any more" in why(run)
+    assert "not from 2020-01-02 00:00:00 UTC on" in why(run)
+
+
+def test_a_row_that_cannot_run(run: Run, db: DictConnection) -> None:
+    """What is wrong with the row comes first."""
+    add(run, db, "--cron", "* * * * *")
+    db.execute("update job set payload = '{}'")
+    assert "it cannot run: " in why(run)
+
+
+def test_another_occurrence(run: Run, db: DictConnection, now: datetime) -> None:
+    """`--at` asks about an earlier one; `--json` is for scripts."""
+    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    execution(db, job_id, due - 5 * MINUTE, "cancelled", reason="the run was ended in Airflow")
+    made = document(run("why", "a job", "--at", (due - 5 * MINUTE).isoformat(), "--json"))
+    assert made["why"][0].endswith("the run was ended in Airflow")
+    assert datetime.fromisoformat(made["scheduled_for"]) == due - 5 * MINUTE
