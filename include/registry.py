@@ -190,4 +190,9 @@ def _parse(config: type[Config], settings: dict[str, Any], what: str, root: str)
 
 
 def _spell(problems: Any, root: str) -> str:
-    return "; ".join(f"{'.'.join(map(str, problem['loc'])) or root}: {problem['msg']}" for problem in problems)
+    return "; ".join(f"{_place(problem['loc']) or root}: {problem['msg']}" for problem in problems)
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Where a problem is, as people write it: without the types that pydantic has tried there."""
+    return ".".join(str(part) for part in path if "[" not in str(part) and "(" not in str(part))

@@ -1,4 +1,4 @@
-"""A real SMTP server on the loopback (RFC 5321), with STARTTLS, TLS from the start, and AUTH, that does as it is told."""
+"""A real SMTP server on the loopback (RFC 5321), with STARTTLS, implicit TLS and AUTH, that does as it is told."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class Mail:
 
     @property
     def parsed(self) -> EmailMessage:
-        return cast(EmailMessage, email.message_from_bytes(self.content, policy=email.policy.default))
+        text = self.content.replace(b"\r\n", b"\n")
+        return cast(EmailMessage, email.message_from_bytes(text, policy=email.policy.default))
 
 
 @dataclass
@@ -147,9 +148,7 @@ class _Session(socketserver.BaseRequestHandler):
                 raise Hangup
             content += line[1:] if line.startswith(b".") else line
         if self.say("250 2.0.0 queued as 7", "."):
-            self.mailing.mails.append(
-                Mail(self.sender, self.receivers, content, self.login, self.is_encrypted)
-            )
+            self.mailing.mails.append(Mail(self.sender, self.receivers, content, self.login, self.is_encrypted))
 
 
 class _Server(socketserver.ThreadingTCPServer):

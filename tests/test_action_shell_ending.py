@@ -34,7 +34,7 @@ def kin(tmp_path: Path) -> list[int]:
 
 def test_a_command_that_takes_too_long_ends_with_all_that_it_started(tmp_path: Path) -> None:
     """Children, grandchildren and daemons are gone when the error is raised, which has the output until then."""
-    with pytest.raises(RetryableError, match="not done within 0.5 s, and ended with everything") as caught:
+    with pytest.raises(RetryableError, match=r"not done within 0\.5 s, and ended with everything") as caught:
         run("shell", {"command": f"{family(tmp_path)} echo written; sleep 1003"}, timeout_seconds=0.5)
     assert (caught.value.code, caught.value.excerpt) == (None, "written\n")
     assert are_gone(kin(tmp_path))

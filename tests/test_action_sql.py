@@ -44,7 +44,7 @@ def test_rows_that_a_change_returns_are_changed_rows(target: Target) -> None:
 def test_an_error_undoes_everything(target: Target, last: str) -> None:
     """After an error in any statement the database is as it was before."""
     target.sql("create table item (id int primary key)")
-    with pytest.raises(PermanentError, match="127.0.0.1: statement 3 of 3: "):
+    with pytest.raises(PermanentError, match=r"127\.0\.0\.1: statement 3 of 3: "):
         target.act(f"insert into item values (1); create table more (); {last}")
     assert target.rows("select count(*), to_regclass('more') is null from item") == [(0, True)]
 
@@ -77,7 +77,7 @@ def test_a_constraint_that_is_checked_in_the_end_counts(target: Target) -> None:
     ],
 )
 def test_the_transaction_is_not_for_statements_to_end(target: Target, sql: Any) -> None:
-    """A statement that would begin, commit or roll back is refused before anything is run."""
+    """A statement that would begin, commit or roll back is refused with the row."""
     target.sql("create table item (id int)")
     with pytest.raises(ConfigError, match="leave it out; all statements are one transaction"):
         target.act(sql)
@@ -142,36 +142,34 @@ def test_a_list_of_parameters_is_for_one_statement(target: Target) -> None:
 def test_without_parameters_a_percent_sign_is_one(target: Target) -> None:
     """A pattern is written as in any client; what does not fit the parameters is an error that says so."""
     assert target.act("select 'abc' like 'a%'").data["statements"][0]["rows"] == [[True]]
-    with pytest.raises(PermanentError, match="statement 1 of 1: .*missing"):
+    with pytest.raises(PermanentError, match=r"statement 1 of 1: .*missing"):
         target.act("select %(a)s", parameters={"b": 1})
     with pytest.raises(PermanentError, match="cannot contain NUL"):
         target.act("select %(a)s", parameters={"a": "\x00"})
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("payload", "says"),
     [
-        {"sql": "select 1"},
-        {"conn_id": "shop"},
-        {"conn_id": "shop", "sql": ""},
-        {"conn_id": "shop", "sql": []},
-        {"conn_id": "shop", "sql": "select 1", "rows": 1001},
-        {"conn_id": "shop", "sql": "select 1", "rows": -1},
-        {"conn_id": "shop", "sql": "select 1", "parameters": "x"},
-        {"conn_id": "shop", "sql": "select 1", "host": "elsewhere"},
+        ({"conn_id": None}, "conn_id: "),
+        ({"sql": ""}, "sql: Value error, write one statement or more"),
+        ({"sql": []}, "sql: Value error, write one statement or more"),
+        ({"sql": " -- nothing\n;;"}, "sql: Value error, write one statement or more"),
+        ({"sql": ["/* nothing */"]}, "sql: Value error, write one statement or more"),
+        ({"sql": "select 1;" * 1001}, "sql: Value error, write at most 1000 statements"),
+        ({"sql": 1}, "sql: Value error, write a text, or a list of texts"),
+        ({"sql": ["select 1", 1]}, "sql: Value error, write a text, or a list of texts"),
+        ({"sql": ["x" * 40_000] * 2}, "sql: Value error, write at most 65536 characters"),
+        ({"rows": 1001}, "rows: "),
+        ({"rows": -1}, "rows: "),
+        ({"parameters": "x"}, "parameters: Value error, write an object or a list"),
+        ({"host": "elsewhere"}, "host: "),
     ],
 )
-def test_a_payload_that_does_not_fit_is_refused(payload: dict[str, Any]) -> None:
-    """What is missing, too much, or not known is an error of the row."""
-    with pytest.raises(ConfigError):
-        action("sql").parse(payload)
-
-
-@pytest.mark.parametrize("sql", [" ", "-- nothing", ";;", ["/* nothing */"]])
-def test_no_statement_is_an_error(target: Target, sql: Any) -> None:
-    """A row that would do nothing says so."""
-    with pytest.raises(ConfigError, match="there is no statement in it"):
-        target.act(sql)
+def test_a_payload_that_does_not_fit_is_refused(payload: dict[str, Any], says: str) -> None:
+    """What is missing, too much, or not known is an error of the row, which says once what to write."""
+    with pytest.raises(ConfigError, match=f"the payload does not fit kind 'sql': {says}"):
+        action("sql").parse({"conn_id": "shop", "sql": "select 1", **payload})
 
 
 def test_it_runs_on_a_worker() -> None:

@@ -1,4 +1,4 @@
-"""`./millrace dead-letters`: what was given up on is seen, sent again or discarded, and each is counted."""
+"""`./millrace dead-letters` of workflows: what was given up on is seen, sent again or discarded, and each is counted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_list_shows_the_newest_first(run: Run, letters: list[int]) -> None:
     assert (rows[1]["position"], rows[1]["key"], rows[1]["kept"]) == (3, "key 3", True)
     assert [attempt["code"] for attempt in rows[1]["attempts"]] == [422]
     header, first, *_ = run("dead-letters list").stdout.splitlines()
-    assert header.split()[:5] == ["id", "workflow", "owner", "position", "key"]
+    assert header.split()[:5] == ["id", "of", "owner", "what", "status"]
+    assert first.split()[:6] == ["4", "other", "admin", "record", "1", "(key"]
     assert "HTTP 410" in first
 
 
@@ -112,12 +113,18 @@ BAD = (
     ("show crm", "'crm' is not the id of a dead letter; write one, or a workflow and a position"),
     ("show crm 77", "record 77 of workflow 'crm' is not a dead letter"),
     ("show crn 1", "did you mean 'crm'?"),
-    ("redrive", "write the ids of dead letters, or --workflow together with --all or --since"),
-    ("redrive 1 --workflow crm --all", "write the ids of dead letters, or --workflow"),
-    ("redrive 1 --all", "go together with --workflow"),
-    ("discard --all --yes", "or --workflow together with --all"),
-    ("redrive --workflow crm", "with --workflow write --all, or --since"),
-    ("discard --workflow crm --all --since 1h", "with --workflow write --all, or --since"),
+    ("redrive", "write the ids of dead letters, or --all or --since, one of them"),
+    ("redrive 1 --workflow crm --all", "write ids alone"),
+    ("redrive 1 --all", "write ids alone"),
+    ("discard --all --since 1h --yes", "or --all or --since, one of them"),
+    ("redrive --workflow crm", "or --all or --since, one of them"),
+    ("redrive --workflow crm --timers --all", "keep one of them"),
+    ("redrive x", "there is no dead letter x"),
+    ("show timer_99", "there is no dead letter timer_99"),
+    ("show job_1_1", "there is no dead letter job_1_1"),
+    (f"show job_{'9' * 19}_1", "there is no dead letter job_9999"),
+    ("list --job nothing", "there is no job named 'nothing'"),
+    ("list --job 99", "there is no job with id 99"),
     ("redrive 1 98 99", "there is no dead letter 98 or 99"),
     ("discard " + "9" * 40, "there is no dead letter 9999"),
 )
@@ -139,7 +146,7 @@ def test_redrive_by_id_wakes_the_workflow(run: Run, db: DictConnection, database
         assert [notice.payload for notice in heard.notifies(timeout=5, stop_after=1)] == [f"workflow:{workflow_id}"]
     assert statuses(db) == [("redriving", False)] * 2 + [("dead", False)] * 2
     again = run(f"dead-letters redrive {letters[0]} {letters[2]} --json")
-    assert document(again) == {"redriving": 1, "ids": [letters[2]], "gone": []}
+    assert document(again) == {"redriving": 1, "ids": [letters[2]], "gone": [], "cleared": []}
     assert "1 dead letter had been asked for already" in again.stderr
 
 
@@ -181,7 +188,7 @@ def test_a_record_that_is_gone_cannot_be_sent_again(
     assert f"`./millrace dead-letters discard {letters[0]}`" in says
     assert statuses(db) == [("dead", False)] * 4
     result = run("dead-letters redrive --workflow crm --all --json")
-    assert document(result) == {"redriving": 2, "ids": letters[1:3], "gone": [letters[0]]}
+    assert document(result) == {"redriving": 2, "ids": letters[1:3], "gone": [letters[0]], "cleared": []}
     assert "but not 1 dead letter: the log no longer has" in result.stderr
 
 

@@ -16,8 +16,8 @@ from include.shifts.shift import Ending
 from include.store.db import DictConnection
 from include.store.rows import connector_from_row
 from tests.log_rows import add_connector
+from tests.shift_stage import opened_post
 from tests.test_shift_pull import keys, row, shift_for
-from tests.test_shifts import opened_post
 
 
 @pytest.fixture(autouse=True)

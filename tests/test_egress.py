@@ -53,7 +53,7 @@ async def test_no_spelling_of_this_machine_is_connected_to(strict: Egress, host:
 async def test_a_refusal_says_what_and_how_to_allow_it(strict: Egress) -> None:
     """The message names the address, the reason and the setting."""
     with pytest.raises(PermanentError) as caught:
-        await strict.request("GET", "http://127.0.0.1:1/", timeout_seconds=5)
+        await strict.request("GET", "http://127.0.0.1/", timeout_seconds=5)
     assert "refused: 127.0.0.1 is loopback; allow it with MILLRACE_EGRESS_ALLOW" in str(caught.value)
 
 
@@ -82,7 +82,7 @@ async def test_a_name_server_cannot_answer_with_another_name() -> None:
     """What is not an address cannot be judged, and so is refused."""
     egress = Egress(resolver=Names({"public.example": ["localhost"]}))
     with pytest.raises(PermanentError, match="localhost is not an address"):
-        await egress.request("GET", "http://public.example:1/", timeout_seconds=5)
+        await egress.request("GET", "http://public.example/", timeout_seconds=5)
     await egress.close()
 
 

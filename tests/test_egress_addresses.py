@@ -98,3 +98,46 @@ def test_an_allowed_network_wins() -> None:
     assert refusal(ip_address("fd00::1"), allowed) is None
     assert refusal(ip_address("10.2.0.1"), allowed) == "private"
     assert refusal(ip_address("127.0.0.1"), allowed) == "loopback"
+
+
+METADATA = ("169.254.169.254", "169.254.170.2", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fe80::a9fe:a9fe")
+EVERYTHING = (ip_network("0.0.0.0/0"), ip_network("::/0"))
+
+
+@pytest.mark.parametrize("text", METADATA)
+def test_cloud_metadata_is_allowed_by_its_own_address_alone(text: str) -> None:
+    """However wide an allowance is, what hands out a machine's credentials stays refused until it is named itself."""
+    address = ip_address(text)
+    width = address.max_prefixlen
+    for length in (0, 8, 16, width - 1):
+        assert refusal(address, (ip_network(f"{text}/{length}", strict=False),)) == "cloud metadata"
+    assert refusal(address, EVERYTHING) == "cloud metadata"
+    assert refusal(address, (*EVERYTHING, ip_network(f"{text}/{width}"))) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::ffff:169.254.169.254",
+        "::169.254.169.254",
+        "::ffff:0:169.254.169.254",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::169.254.169.254",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "2002:a9fe:a9fe::1",
+        "2001:0:a9fe:a9fe:0:ffff:ffff:ffff",
+        "2001:0:102:304:0:ffff:5601:5601",
+        "fe80::a9fe:a9fe%eth0",
+    ],
+)
+def test_a_tunnel_is_no_way_to_cloud_metadata(text: str) -> None:
+    """An allowance of everything opens no IPv6 address that holds a metadata address, in whatever layout."""
+    assert refusal(ip_address(text), EVERYTHING) == "cloud metadata"
+
+
+def test_an_allowance_of_everything_opens_the_rest() -> None:
+    """What is not metadata may be called if the operator says so."""
+    for text in ("127.0.0.1", "::1", "10.0.0.1", "fd00::1", "fe80::1%eth0", "2002:7f00:1::", "240.0.0.1", "4000::1"):
+        assert refusal(ip_address(text), EVERYTHING) is None

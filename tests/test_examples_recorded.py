@@ -18,7 +18,7 @@ from include.shifts.shift import Ending, Shift
 from include.store.db import DictConnection
 from tests.fake_http import Server, serving
 from tests.recorded.replay import RECORDED, replaying
-from tests.test_shifts import opened_post
+from tests.shift_stage import opened_post
 
 CONNECTIONS = {
     "github": Connection("github", password="github_pat_11EXAMPLE0recorded"),

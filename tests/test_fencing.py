@@ -10,9 +10,9 @@ from aiohttp import web
 from include.store.db import DictConnection
 from include.store.turns import Ask
 from tests.log_rows import add_connector, add_workflow, append, progress
+from tests.shift_stage import opened_post, stage, until
 from tests.test_ledger import ledger, wish
 from tests.test_shift_workflow import positions, process
-from tests.test_shifts import opened_post, stage, until
 from tests.test_store import add_job
 
 

@@ -12,8 +12,8 @@ from aiohttp import web
 from include.shifts.bell import utcnow
 from include.store.db import DictConnection
 from tests.fake_http import Handler
+from tests.shift_stage import add, executions, opened_post, stage, stand, until
 from tests.test_ledger import die, ledger, result, wish
-from tests.test_shifts import add, executions, opened_post, stage, stand, until
 from tests.test_store import add_job
 
 SECOND = timedelta(seconds=1)

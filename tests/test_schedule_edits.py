@@ -23,7 +23,7 @@ from include.shifts.bell import utcnow
 from include.shifts.post import Post
 from include.store.db import DictConnection, conninfo
 from include.store.rows import job_from_row
-from tests.test_shifts import add, executions, stage, stand
+from tests.shift_stage import add, executions, stage, stand
 
 pytest_plugins = ["tests.airflow_fixtures"]
 pytestmark = [*OF_AIRFLOW, pytest.mark.e2e]

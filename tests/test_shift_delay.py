@@ -10,7 +10,7 @@ from aiohttp import web
 
 from include.shifts.bell import utcnow
 from include.store.db import DictConnection
-from tests.test_shifts import add, executions, opened_post, stage, stand, until
+from tests.shift_stage import add, executions, opened_post, stage, stand, until
 
 SECOND = timedelta(seconds=1)
 

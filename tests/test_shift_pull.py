@@ -20,7 +20,7 @@ from include.store.db import DictConnection, connect
 from include.store.rows import connector_from_row
 from tests.fake_http import Handler, Server
 from tests.log_rows import add_connector
-from tests.test_shifts import opened_post, stage, until
+from tests.shift_stage import opened_post, stage, until
 
 PAGE = 3
 

@@ -13,8 +13,8 @@ from include.shifts.shift import Ending
 from include.store.db import DictConnection
 from include.store.rows import PROBE_EVERY, connector_from_row
 from tests.fake_http import Server
+from tests.shift_stage import opened_post, stage, until
 from tests.test_shift_pull import add_rest, keys, listing, pull_once, row, shift_for
-from tests.test_shifts import opened_post, stage, until
 
 
 class Source:

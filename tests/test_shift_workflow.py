@@ -16,7 +16,7 @@ from include.shifts.shift import Ending, Shift
 from include.store.db import DictConnection
 from tests.fake_http import Handler, Server
 from tests.log_rows import add_connector, add_workflow, append, progress
-from tests.test_shifts import answering, stage, until
+from tests.shift_stage import answering, stage, until
 
 
 def by_hand(workflow_id: int, run_id: str = "manual") -> Shift:

@@ -35,16 +35,19 @@ class Names(AbstractResolver):
     """A name server under the test's control; a name that it does not know cannot be resolved."""
 
     def __init__(self, names: Mapping[str, list[str]]) -> None:
-        self.names = names
+        self._names = names
+
+    def find(self, name: str) -> list[str]:
+        return self._names.get(name, [])
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        if host not in self.names:
+        found = self.find(host)
+        if not found:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [
-            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0)
-            for address in self.names[host]
+            ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=0) for address in found
         ]
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What tests of kinds that run on a worker share: one attempt, as `perform` makes it, and whether processes are gone."""
+"""What tests of kinds on a worker share: one attempt, as `perform` makes it, and whether processes are gone."""
 
 from __future__ import annotations
 

@@ -58,6 +58,6 @@ def _said(error: Exception, named: Connection) -> str:
     said = said.removeprefix("FATAL:").strip()
     if named.password:
         said = said.replace(named.password, "***")
-    for quote in "\"'":
+    for quote in "\"'" if named.login else "":
         said = said.replace(f"{quote}{named.login}{quote}", f"{quote}***{quote}")
     return said.replace("\x00", "\ufffd")

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 import sqlparse
 
-from include.errors import ConfigError
-
 MOST_STATEMENTS = 1_000
 
 # What the server skips before and between words: blanks, and comments, of which those in /* */ nest (PostgreSQL 4.1.5).
@@ -27,7 +25,7 @@ def statements(sql: str | Sequence[str]) -> list[str]:
     """The statements of a text, which is split at semicolons outside of quotes, comments and bodies; or of a list,
     whose items are one each. Those that are only blank or comment are left out.
 
-    `ConfigError` if none is left, if there are more than `MOST_STATEMENTS`, or if one begins or ends a transaction.
+    `ValueError` says what to write if none is left, if there are too many, or if one begins or ends a transaction.
     """
     pieces = sqlparse.split(sql, strip_semicolon=True) if isinstance(sql, str) else list(sql)
     found: list[str] = []
@@ -37,14 +35,14 @@ def statements(sql: str | Sequence[str]) -> list[str]:
             continue
         found.append(piece)
         if _TRANSACTION.match(words):
-            raise ConfigError(
-                f"sql: statement {len(found)} is {words.partition(' ')[0]}: leave it out; all statements are one "
+            raise ValueError(
+                f"statement {len(found)} is {words.partition(' ')[0]}: leave it out; all statements are one "
                 "transaction, which is committed at the end"
             )
     if not found:
-        raise ConfigError("sql: there is no statement in it")
+        raise ValueError("write one statement or more")
     if len(found) > MOST_STATEMENTS:
-        raise ConfigError(f"sql: there are {len(found)} statements; write at most {MOST_STATEMENTS}")
+        raise ValueError(f"write at most {MOST_STATEMENTS} statements")
     return found
 
 

@@ -1,8 +1,8 @@
 """Run SQL statements on the database of an Airflow connection, on a worker: all of them in one transaction.
 
 It is committed at the end, and rolled back if anything goes wrong; as far as the database has transactions. The result
-of each statement is read as a whole by the driver, so limit what may be large. In PostgreSQL the server itself ends
-what takes longer than the row's timeout, and keeps to `read_only`.
+of each statement is read as a whole by the driver, so limit what may be large. In PostgreSQL the server itself keeps to
+`read_only`, and ends what takes longer than the row's timeout; elsewhere it is cancelled, if the driver can do that.
 """
 
 from __future__ import annotations
@@ -14,27 +14,46 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Annotated, Any
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import BeforeValidator, Field, JsonValue, model_validator
 
 from include import model
 from include.actions._fields import to_json
 from include.actions._sql_errors import explained
 from include.actions._sql_rows import Room, result
-from include.actions._sql_text import MOST_STATEMENTS, statements
+from include.actions._sql_text import statements
 from include.errors import ConfigError, MillraceError, RetryableError
 from include.model import Call, Connection, Output
 
 _CANCEL_AGAIN_SECONDS = 1.0
 
-Text = Annotated[str, Field(min_length=1, max_length=65_536)]
+_MOST_CHARACTERS = 65_536
+
+
+def _split(value: object) -> list[str]:
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("write a text, or a list of texts")
+    if sum(map(len, texts)) > _MOST_CHARACTERS:
+        raise ValueError(f"write at most {_MOST_CHARACTERS} characters; more belongs into a function of the database")
+    return statements(value if isinstance(value, str) else texts)
+
+
+def _check_parameters(value: object) -> object:
+    if value is not None and not isinstance(value, (dict, list)):
+        raise ValueError("write an object or a list")
+    return value
+
+
+Statements = Annotated[list[str], BeforeValidator(_split, json_schema_input_type=str | list[str])]
+Parameters = Annotated[dict[str, JsonValue] | list[JsonValue] | None, BeforeValidator(_check_parameters)]
 
 
 class Config(model.Config):
     conn_id: str = Field(description="The Airflow connection of the database.")
-    sql: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_STATEMENTS)] = Field(
+    sql: Statements = Field(
         description="Statements, with semicolons between them; or a list, each item of which is one statement."
     )
-    parameters: dict[str, JsonValue] | list[JsonValue] | None = Field(
+    parameters: Parameters = Field(
         default=None,
         description="Values for placeholders in the driver's style (PostgreSQL: %(name)s, or %s for a list), handed "
         "over beside the text, so that nothing in them is ever SQL; an object as its JSON text. Named ones are there "
@@ -45,7 +64,7 @@ class Config(model.Config):
 
     @model_validator(mode="after")
     def _list_for_one(self) -> Config:
-        if isinstance(self.parameters, list) and isinstance(self.sql, list) and len(self.sql) > 1:
+        if isinstance(self.parameters, list) and len(self.sql) > 1:
             raise ValueError("write parameters as an object: a list is for a single statement")
         return self
 
@@ -60,16 +79,13 @@ def act(call: Call[Config]) -> Output:
     named = call.connection
     if named is None or call.open_database is None:
         raise ConfigError("kind 'sql' needs Airflow, which has the connections")
-    found = statements(call.config.sql)
-    if isinstance(call.config.parameters, list) and len(found) > 1:
-        raise ConfigError("parameters: a list is for a single statement; write an object, and names in the statements")
     if call.config.read_only and not _is_postgres(named):
         raise ConfigError(f"read_only works with connections of type postgres, and {named.id!r} is {named.type}")
     with _explaining(call, named, "connecting"):
         connection = call.open_database(named)
     try:
         with _cancelled_at(deadline, connection):
-            return _Transaction(call, named, connection, deadline).run(found)
+            return _Transaction(call, named, connection, deadline).run()
     except BaseException:
         with suppress(Exception):
             connection.rollback()
@@ -88,7 +104,8 @@ class _Transaction:
         self._connection = connection
         self._deadline = deadline
 
-    def run(self, found: Sequence[str]) -> Output:
+    def run(self) -> Output:
+        found = self._call.config.sql
         parameters = _adapted(self._call.config.parameters)
         room = Room()
         results: list[dict[str, JsonValue]] = []

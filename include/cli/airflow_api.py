@@ -66,12 +66,12 @@ class AirflowApi:
 
     def run_state(self, dag_id: str, run_id: str) -> str | None:
         """`queued`, `running`, `success` or `failed`; None if the run is gone."""
-        run = self.run(dag_id, run_id)
-        return None if run is None else run.state
+        response = self._dag_run(dag_id, run_id)
+        return None if response is None else str(response["state"])
 
     def run(self, dag_id: str, run_id: str) -> Run | None:
         """A run as it stands; None if it is gone."""
-        response = self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
+        response = self._dag_run(dag_id, run_id)
         if response is None:
             return None
         due = response.get("data_interval_end") or response.get("logical_date") or response["run_after"]
@@ -94,6 +94,9 @@ class AirflowApi:
             return request
 
         self._session.auth = bear  # and not a header, which a .netrc would replace
+
+    def _dag_run(self, dag_id: str, run_id: str) -> dict[str, Any] | None:
+        return self._ask("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}")
 
     def _ask(self, method: str, path: str, body: object = None) -> dict[str, Any] | None:
         import requests

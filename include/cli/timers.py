@@ -12,9 +12,17 @@ from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
 from include.cli.output import note, print_json, print_line, print_table
-from include.cli.times import spell_duration, spell_instant
 from include.cli.timers_options import Ids, Options
-from include.cli.timers_view import ATTEMPT_HEADERS, LIST_HEADERS, attempt_rows, described, listed_cells, timer_document
+from include.cli.timers_view import (
+    ATTEMPT_HEADERS,
+    LIST_HEADERS,
+    attempt_rows,
+    described,
+    listed_cells,
+    spell_left,
+    timer_document,
+)
+from include.cli.times import spell_instant
 from include.store import timers
 from include.store.edits import changing
 from include.store.rows import timer_from_row
@@ -48,8 +56,8 @@ def add(
     if as_json:
         print_json(timer_document(row, utcnow()))
         return
-    left = spell_duration((row["due_at"] - row["created_at"]))
-    print_line(f"added timer {row['id']}: {row['method']} at {spell_instant(row['due_at'])} UTC, in {left}")
+    due = f"{spell_instant(row['due_at'])} UTC, in {spell_left(row, utcnow())}"
+    print_line(f"added timer {row['id']}: {row['method']} at {due}")
 
 
 def list_timers(
@@ -114,7 +122,9 @@ def show(
 
 
 def cancel(ids: Ids, as_json: AsJson = False) -> None:
-    """Cancel timers that are not being sent yet, or wait for a retry; exit code 1 if it was too late for one.
+    """Cancel timers that are not being sent yet, also those that wait for a retry.
+
+    Exit code 1 if it was too late for one of them.
 
     Example: `./millrace timers cancel 17 18`
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -38,7 +37,7 @@ def _how(*names: str, help: str, metavar: str | None = None) -> Any:
 class Options:
     """What was written on the command line; None where nothing was."""
 
-    after: Annotated[str | None, _when("--in", help="From now: 90s, 1h30m, 2d, 00:05:00.")] = None
+    in_: Annotated[str | None, _when("--in", help="From now: 90s, 1h30m, 2d, 00:05:00.")] = None
     at: Annotated[str | None, _when("--at", metavar="INSTANT", help="ISO 8601 (UTC if no offset), or +10m.")] = None
     hours: Annotated[int | None, _when("--hours", min=0, help="From now; together with the next two.")] = None
     minutes: Annotated[int | None, _when("--minutes", min=0, help="From now.")] = None
@@ -85,7 +84,7 @@ class Options:
 
     def _when(self, now: datetime) -> dict[str, Any]:
         parts = {name: getattr(self, name) for name in _PARTS if getattr(self, name) is not None}
-        if sum(map(bool, (self.after is not None, self.at is not None, parts))) != 1:
+        if sum(map(bool, (self.in_ is not None, self.at is not None, parts))) != 1:
             raise ConfigError(
                 "write when it is due: --in 1h30m, or --at, or --hours, --minutes and --seconds; one of them"
             )
@@ -96,12 +95,12 @@ class Options:
             due = parse_instant(self.at, "--at", zone="UTC", now=now)
             _check_to_come(due > now, "--at")
             return {"due_at": due}
-        length = parse_duration(self.after or "", "--in")
+        length = parse_duration(self.in_ or "", "--in")
         _check_to_come(length > timedelta(0), "--in")
         try:
             return {"due_at": now + length}
         except OverflowError as error:
-            raise ConfigError(f"--in: {self.after!r} is longer than any duration that makes sense here") from error
+            raise ConfigError(f"--in: {self.in_!r} is longer than any duration that makes sense here") from error
 
 
 def _check_to_come(holds: bool, what: str) -> None:

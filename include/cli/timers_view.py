@@ -31,9 +31,9 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
     return [
         str(row["id"]),
         row["owner"],
-        timer_status_cell(row),
+        _status_cell(row),
         spell_instant(row["due_at"]),
-        _spell_left(row, now),
+        spell_left(row, now),
         str(row["attempt"]),
         spell_instant(row["fired_at"]),
         "" if late is None else f"{late.total_seconds() * 1000:.0f}",
@@ -50,10 +50,10 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     lines: list[tuple[str, Cell | str]] = [
         ("id", str(row["id"])),
         ("owner", row["owner"]),
-        ("status", timer_status_cell(row)),
+        ("status", _status_cell(row)),
         ("reason", row["reason"] or ""),
         ("due", due),
-        ("time left", _spell_left(row, now) + (" until it is sent again" if again else "")),
+        ("time left", spell_left(row, now) + (" until it is sent again" if again else "")),
         ("call", f"{row['method']} {row['url']}"),
         ("headers", ", ".join(f"{name}: {value}" for name, value in row["headers"].items())),
         ("signed by", row["conn_id"] or ""),
@@ -83,12 +83,12 @@ def attempt_rows(row: Row) -> Sequence[Sequence[Cell | str]]:
     ]
 
 
-def timer_status_cell(row: Row) -> Cell:
+def _status_cell(row: Row) -> Cell:
     return Cell(row["status"], _STYLES[row["status"]])
 
 
-def _spell_left(row: Row, now: datetime) -> str:
-    """To the second, rounded up: what is not due yet has time left."""
+def spell_left(row: Row, now: datetime) -> str:
+    """The time left, to the second and rounded up: what is not due yet has some."""
     left = time_left(row, now)
     return "" if left is None else spell_duration(timedelta(seconds=-(-left // timedelta(seconds=1))))
 

@@ -52,14 +52,13 @@ def open_database(connection: Connection) -> Any:
             raise ConfigError(f"connection {connection.id!r} has no login")
         checked = _to_postgres(connection, host, extra)
     else:
-        [address, *_] = permitted_addresses(host, connection.port or 0, settings().egress_allow)
-        checked = replace(connection, host=address, extra={})
+        checked = replace(connection, host=_addresses(host, connection.port or 0)[0], extra={})
     return _connect(checked)
 
 
 def _to_postgres(connection: Connection, host: str, extra: dict[str, Any]) -> Connection:
     port = connection.port or 5432
-    addresses = permitted_addresses(host, port, settings().egress_allow)
+    addresses = _addresses(host, port)
     return replace(
         connection,
         host=",".join([host] * len(addresses)),  # once for each address, as libpq wants it
@@ -75,6 +74,10 @@ def _to_postgres(connection: Connection, host: str, extra: dict[str, Any]) -> Co
             "connect_timeout": _CONNECT_SECONDS,
         },
     )
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    return permitted_addresses(host, port, settings().egress_allow, settings().egress_hosts)
 
 
 def _checked_extra(connection: Connection) -> dict[str, Any]:

@@ -18,18 +18,23 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from include.orchestration import connections
 from include.orchestration.task_end import end_event
 from include.settings import settings
-from include.shifts import job, pull, workflow
+from include.shifts import job, pull, timers, workflow
 from include.shifts.post import Post, post
 from include.shifts.shift import Ending, Shift
 
 log = logging.getLogger(__name__)
 
-SHIFTS: Mapping[str, Any] = MappingProxyType({"job": job, "connector": pull, "workflow": workflow})  # by table
+SHIFTS: Mapping[str, Any] = MappingProxyType(  # by table
+    {"job": job, "connector": pull, "workflow": workflow, "timer": timers}
+)
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
 
 class ShiftTrigger(BaseTrigger):
-    """On duty for one row. `kind` is the table, `id` the row; both are a wire format, stored in Airflow's database."""
+    """On duty for one row, or as one pump. `kind` is the table, `id` the row, or the pump's number.
+
+    Both are a wire format, stored in Airflow's database.
+    """
 
     def __init__(self, kind: Any = None, id: Any = None, **others: Any) -> None:
         super().__init__()

@@ -47,6 +47,7 @@ async def stand(shift: Shift, post: Post) -> Ending:
     if board is None:
         return _DELETED
     duty = Duty(shift, post, board.job)
+    post.expect(board.job.payload.get("conn_id"))
     with post.on_duty(duty):
         try:
             return await _stand(duty, board)

@@ -53,9 +53,10 @@ def _payload(connector: Connector, event: Event, error: str | None) -> dict[str,
             "data": {"connector": "{{ connector.name }}", "error": "{{ error }}"},
         }
     names = {"id": connector.id, "name": connector.name, "owner": connector.owner}
-    told = {**names, "event": event, "table": "connector", "at": utcnow().isoformat(), "detail": error or "", "count": 1}
+    told = {**names, "table": "connector", "event": event, "at": utcnow().isoformat(), "detail": error or "", "count": 1}
+    words = wording([told], {event: 1}, rows=1)
     template = registry.notice_template(notify["kind"], payload)
-    return template.render(connector=names, event=event, error=error, **wording([told], {event: 1}, 1))
+    return template.render(connector=names, event=event, error=error, **words)
 
 
 async def _insistently(post: Post, doing: Doing) -> None:

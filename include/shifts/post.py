@@ -7,12 +7,12 @@ import gc
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from include.egress import egress_of
-from include.errors import ConfigError
+from include.errors import ConfigError, MillraceError
 from include.model import Connection
 from include.settings import Settings
 from include.shifts.bell import Bell, utcnow
@@ -70,6 +70,7 @@ class Post:
         self.http = egress_of(settings)
         self.http_once = egress_of(settings, fresh=True)
         self.slots = asyncio.Semaphore(settings.concurrency)
+        self._expected: set[asyncio.Task[None]] = set()
         self._duties: defaultdict[tuple[str, int], list[OnDuty]] = defaultdict(list)
         self._changes = Changes(settings.database_url, self._heard)
         self._news = News(settings.database_url)
@@ -98,6 +99,17 @@ class Post:
         for store in (self.turns, self.log, self.progress):
             await store.close()
         await self.ledger.close()
+
+    def expect(self, conn_id: object) -> None:
+        """Have a connection looked up before it is needed: the first look-up of a process takes seconds."""
+        if isinstance(conn_id, str):
+            task = asyncio.create_task(self._look_up(conn_id))
+            self._expected.add(task)
+            task.add_done_callback(self._expected.discard)
+
+    async def _look_up(self, conn_id: str) -> None:
+        with suppress(MillraceError):  # whoever needs it will say so
+            await self.connections(conn_id)
 
     @contextmanager
     def on_duty(self, duty: OnDuty) -> Iterator[None]:

@@ -1,8 +1,8 @@
 """Dead letters of jobs, sent again: the queue of executions that a person has asked for, for a pump to empty.
 
 Each is continued in its own row, with the same `webhook-id`, by the job as it stands now and its whole retry policy,
-whether or not the job is paused. Of one job there is never more than one under way, and none beside an execution that it
-must not overlap: that is waited for.
+whether or not the job is paused. Of one job there is never more than one under way, and none beside an execution that
+it must not overlap: that is waited for.
 """
 
 from __future__ import annotations
@@ -35,9 +35,7 @@ class Redrives:
         self._post = post
         self._at_work: set[int] = set()
         on_worker = [kind for kind in registry.action_kinds() if registry.action(kind).runs_on == "worker"]
-        self._asks = Asks(
-            post.settings.database_url, worker_kinds=on_worker, hold_seconds=post.settings.lease_seconds
-        )
+        self._asks = Asks(post.settings.database_url, worker_kinds=on_worker, hold_seconds=post.settings.lease_seconds)
 
     async def close(self) -> None:
         """Disconnect from the database; what is under way goes on."""

@@ -119,7 +119,7 @@ def of_timers(
     since: datetime | None = None,
     limit: int | None = None,
 ) -> list[Row]:
-    """The timers with one of these statuses, those that were due last first; `since`: those that were due after that."""
+    """The timers with one of these statuses, the newest first; `since`: those that were due after that."""
     wanted = {"statuses": list(statuses), "ids": None if ids is None else list(ids), "owner": owner, "since": since}
     return db.execute(_SQL["list_timers"], {**wanted, "limit": limit}).fetchall()
 

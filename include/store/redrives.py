@@ -1,7 +1,8 @@
 """Executions that a person wants sent again, as a queue of jobs: of each job one after another, the oldest first.
 
-What is taken is not given to anybody else for `hold_seconds`. Whoever takes it claims it in that time (store/ledger.py),
-and the claim keeps others away as long as its owner lives; so what is taken and then forgotten comes back by itself.
+What is taken is not given to anybody else for `hold_seconds`. Whoever takes it claims it in that time
+(store/ledger.py), and the claim keeps others away as long as its owner lives; so what is taken and then forgotten comes
+back by itself.
 """
 
 from __future__ import annotations

@@ -1,0 +1,49 @@
+"""Runs that come late are judged by the misfire rule."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from include.shifts.bell import utcnow
+from include.store.db import DictConnection
+from tests.shift_stage import add, executions, stage, stand
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("misfire", "expected"),
+    [
+        ("latest", ["missed", "missed", "missed", "success"]),
+        ("all", ["missed", "success", "success", "success"]),
+        ("skip", ["missed", "missed", "missed", "missed"]),
+    ],
+)
+async def test_misfire_decides_after_downtime(
+    database_url: str, db: DictConnection, misfire: str, expected: list[str]
+) -> None:
+    """Four occurrences were missed, ten minutes apart, the first too late for `max_lateness`: each has its row."""
+    async with stage(database_url) as (post, server):
+        newest = utcnow() - 5 * timedelta(minutes=1)
+        job_id = add(db, server, every="10 minutes", starts_at=newest - timedelta(minutes=30), misfire=misfire,
+                     max_lateness="30 minutes", created_at=newest - timedelta(minutes=31))  # fmt: skip
+        db.execute("alter table job disable trigger user")
+        db.execute("update job set schedule_changed_at = created_at")
+        db.execute("alter table job enable trigger user")
+        await stand(post, job_id, newest)
+        assert len(server.received) == expected.count("success")
+    assert [row["status"] for row in executions(db)] == expected
+    assert all(row["reason"] for row in executions(db) if row["status"] == "missed")
+
+
+async def test_a_late_run_leaves_a_newer_occurrence_to_its_own_run(database_url: str, db: DictConnection) -> None:
+    """Two runs waited while the triggerer was down: the older is missed, the newer fires; none fires twice."""
+    async with stage(database_url) as (post, server):
+        newest = utcnow() - SECOND
+        job_id = add(db, server, every="10 minutes", starts_at=newest - timedelta(minutes=10))
+        older = await stand(post, job_id, newest - timedelta(minutes=10), "older")
+        newer = await stand(post, job_id, newest, "newer")
+        assert len(server.received) == 1
+    assert (older.state, newer.state) == ("skipped", "success")
