@@ -28,9 +28,9 @@ def plain_host(text: str) -> str:
 def vetted_host(host: str) -> str:
     """Return a host that a URL has brought to ASCII and lower case, or raise `ValueError` that says what to write.
 
-    A name that ends in a number is an address (WHATWG URL 3.5), and the many ways in which `inet_aton` reads those
-    (`127.1`, `0x7f.1`, `2130706433`) are refused: who reads them otherwise than we do goes elsewhere than we think.
-    Zones of IPv6 addresses are refused too: they name an interface of whoever reads them.
+    A name that ends in a number is an address (WHATWG URL 3.5). But what only `inet_aton` reads as one (`127.1`,
+    `0x7f.1`, `2130706433`) is refused: who reads it otherwise than we do goes elsewhere than we think. So are zones of
+    IPv6 addresses, which name an interface of whoever reads them.
     """
     try:
         if ":" in host:

@@ -30,7 +30,8 @@ class Action:
     """What a job or a workflow of one kind does: `config` is the shape of its payload, `act` does the work.
 
     `record_field` is the setting that gets the record of a workflow that does not say what to send; `notice` are the
-    settings, templates among them, of a notify that does not give them.
+    settings, templates among them, of a notify that does not give them. `code_field` is one that is run as it is
+    written: it cannot be a template, or whoever makes a record could have it run.
     """
 
     kind: str
@@ -39,6 +40,7 @@ class Action:
     summary: str
     record_field: str | None = None
     notice: Mapping[str, Any] = field(default_factory=dict)
+    code_field: str | None = None
 
     @property
     def runs_on(self) -> Literal["triggerer", "worker"]:
@@ -91,8 +93,15 @@ def source_kinds() -> tuple[str, ...]:
 def action(kind: str) -> Action:
     """Return the action of a kind, or raise `ConfigError` that lists the kinds there are."""
     module = _module("actions", kind, action_kinds())
-    record_field, notice = getattr(module, "RECORD_FIELD", None), getattr(module, "NOTICE", {})
-    return Action(kind, module.Config, module.act, _summary(module), record_field, notice)
+    return Action(
+        kind=kind,
+        config=module.Config,
+        act=module.act,
+        summary=_summary(module),
+        record_field=getattr(module, "RECORD_FIELD", None),
+        notice=getattr(module, "NOTICE", {}),
+        code_field=getattr(module, "CODE_FIELD", None),
+    )
 
 
 @cache
@@ -146,6 +155,9 @@ def template_of(workflow: Workflow) -> Template:
     if field is not None and field not in payload:
         payload = {**payload, field: "{{ records if workflow.batch_size > 1 else record }}"}
     template = Template(payload)
+    code = action(workflow.kind).code_field
+    if code is not None and template.covers((code,)):
+        raise ConfigError(f"{code} cannot be a template: what a record holds would be run; hand it over beside {code}")
     _vet_templated(workflow.kind, template)
     return template
 

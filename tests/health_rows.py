@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -22,6 +23,7 @@ from tests.test_store import add_job, one
 
 DUE = datetime.now(timezone.utc).replace(hour=0, minute=0, second=0, microsecond=0)
 SECOND = timedelta(seconds=1)
+SHOWN = {name: f"{{{{ {name} }}}}" for name in ("summary", "text", "notices", "count", "more")}
 WEBHOOK = {"kind": "webhook", "payload": {"url": "http://127.0.0.1:9/"}}
 
 
@@ -30,9 +32,7 @@ def clean(database_url: str) -> Iterator[None]:
     """No notice and no owner's notify is left for the next test."""
     yield
     with psycopg.connect(database_url, autocommit=True) as db:
-        db.execute("delete from notice")
-        db.execute("delete from notice_channel")
-        db.execute("delete from owner_notify")
+        db.execute("truncate notice, notice_channel, owner_notify restart identity")
 
 
 class Outcomes:
@@ -44,42 +44,35 @@ class Outcomes:
 
     async def write(self, *job_ids: int, says: str | Sequence[str], code: int = 500, manual: bool = False) -> None:
         """For each job, one after another, executions that end so: `success` or `failed`, all in one statement."""
-        statuses = [says] if isinstance(says, str) else says
         results = []
-        revisions = {job_id: await self._revision(job_id) for job_id in job_ids}
-        for status in statuses:
+        jobs = await asyncio.gather(*(self.ledger.job(job_id) for job_id in job_ids))
+        for status in [says] if isinstance(says, str) else says:
             self.instant += SECOND
-            for job_id in job_ids:
-                claim = secrets.randbits(62)
-                wish = Wish(job_id, self.instant, revisions[job_id], "run", 1, manual, claim)
-                made = await self.ledger.claim(wish)
-                assert made.verdict == "mine", made
-                results.append(self._result(wish, status, code))
-        columns = await self._finish(results)
-        assert all(columns)
+            wishes = [
+                Wish(job.id, self.instant, job.schedule_revision, "run", 1, manual, secrets.randbits(62))
+                for job in jobs
+                if job is not None
+            ]
+            claims = await asyncio.gather(*map(self.ledger.claim, wishes))
+            assert {claim.verdict for claim in claims} == {"mine"}
+            results += [_result(wish, status, code) for wish in wishes]
+        db = await self.ledger._results._connection()  # one statement, and not what happens to come together
+        assert all(await self.ledger._finish(db, results))
 
-    async def _revision(self, job_id: int) -> int:
-        job = await self.ledger.job(job_id)
-        assert job is not None
-        return job.schedule_revision
 
-    async def _finish(self, results: list[Result]) -> list[bool]:
-        db = await self.ledger._results._connection()
-        return await self.ledger._finish(db, results)
-
-    def _result(self, wish: Wish, status: str, code: int) -> Result:
-        failed = status == "failed"
-        return Result(
-            job_id=wish.job_id,
-            due=wish.due,
-            claim=wish.claim,
-            attempt=1,
-            status=status,  # type: ignore[arg-type]
-            started_at=DUE,
-            finished_at=DUE,
-            entry={"attempt": 1, "code": code if failed else 200},
-            error=f"POST example.com {code}" if failed else None,
-        )
+def _result(wish: Wish, status: str, code: int) -> Result:
+    failed = status == "failed"
+    return Result(
+        job_id=wish.job_id,
+        due=wish.due,
+        claim=wish.claim,
+        attempt=1,
+        status=status,  # type: ignore[arg-type]
+        started_at=DUE,
+        finished_at=DUE,
+        entry={"attempt": 1, "code": code if failed else 200},
+        error=f"POST example.com {code}" if failed else None,
+    )
 
 
 @asynccontextmanager
@@ -135,8 +128,7 @@ def job(db: DictConnection, job_id: int) -> dict[str, Any]:
 
 def add_notice(db: DictConnection, server: Server, path: str = "/told", count: int = 1, **payload: Any) -> None:
     """Notices of failures of different jobs, all to one place, with a payload that shows everything."""
-    shown = {name: "{{ %s }}" % name for name in ("summary", "text", "notices", "count", "more")}
-    channel = {"kind": "webhook", "payload": {"url": server.url(path), "body": shown, **payload}}
+    channel = {"kind": "webhook", "payload": {"url": server.url(path), "body": SHOWN, **payload}}
     db.execute(
         "insert into notice (table_name, row_id, name, owner, event, detail, channel) select 'job', n, 'job ' || n,"
         " 'ann', 'failure', 'POST example.com 500', %s from generate_series(1, %s) as n",

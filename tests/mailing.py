@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
+from email import message_from_bytes
+from email.header import decode_header
 from ipaddress import ip_network
 from typing import Any
 
@@ -28,7 +31,12 @@ def connection(mailing: Mailing, host: str = "127.0.0.1", **more: Any) -> Connec
 
 
 async def send(
-    through: Connection, payload: dict[str, Any] | None = None, *, key: str = KEY, egress: Egress | None = None
+    through: Connection,
+    payload: dict[str, Any] | None = None,
+    *,
+    key: str = KEY,
+    egress: Egress | None = None,
+    seconds: float = 10,
 ) -> Output:
     """One attempt."""
     found = action("email")
@@ -36,9 +44,19 @@ async def send(
     http = egress or loopback()
     try:
         now = datetime.now(timezone.utc)
-        call = Call(config=config, key=key, due=now, attempt=1, timeout_seconds=10, http=http, connection=through)
+        call = Call(config=config, key=key, due=now, attempt=1, timeout_seconds=seconds, http=http, connection=through)
         output = await found.act(call)
         assert isinstance(output, Output)
         return output
     finally:
         await http.close()
+        await asyncio.sleep(0)  # in which the loop closes the socket: the server, in its thread, waits for that
+
+
+def decoded(mail: bytes, name: str) -> str:
+    """A header as readers see it (RFC 2047), by another reader than Python's newer one, which can be led astray."""
+    value = str(message_from_bytes(mail)[name]).replace("\r\n", "")
+    parts = [
+        part.decode(charset or "ascii") if isinstance(part, bytes) else part for part, charset in decode_header(value)
+    ]
+    return "".join(parts).strip()

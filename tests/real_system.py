@@ -21,14 +21,15 @@ Row = dict[str, Any]
 
 @dataclass
 class Receiver:
-    """A real HTTP server that notes each call and its body; `answers` are statuses by path, used up one by one.
+    """A real HTTP server that notes each call with its body and headers.
 
-    `pages` are the JSON documents that it has, by path.
+    `answers` are statuses by path, used up one by one; `pages` are the JSON documents that it has, by path.
     """
 
     port: int = 0
     calls: list[tuple[datetime, str, str | None]] = field(default_factory=list)
     bodies: dict[str, list[bytes]] = field(default_factory=dict)
+    headers: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     pages: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, list[int]] = field(default_factory=dict)
 

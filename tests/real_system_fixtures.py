@@ -29,6 +29,7 @@ def receiver() -> Iterator[Receiver]:
             noted.calls.append((datetime.now(timezone.utc), self.path, self.headers.get("webhook-id")))
             body = self.rfile.read(int(self.headers.get("content-length", 0)))
             noted.bodies.setdefault(self.path, []).append(body)
+            noted.headers.setdefault(self.path, []).append(dict(self.headers.items()))
             left = noted.answers.get(self.path, [])
             answer = json.dumps(noted.pages[self.path]).encode() if self.path in noted.pages else b"ok"
             self.send_response(left.pop(0) if left else 200)
@@ -63,7 +64,12 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         (checkout / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / file, checkout / file)
     (checkout / ".venv").symlink_to(ROOT / ".venv")
-    environment = {**os.environ, "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8"}
+    environment = {
+        **os.environ,
+        "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8",
+        "MILLRACE_ALLOW_SHELL": "1",
+        "MILLRACE_NOTICE_GATHER_SECONDS": "1",
+    }
     up = [checkout / "millrace", "up", "--detach", "--no-demo"]
     started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)
     assert started.returncode == 0, started.stdout + started.stderr

@@ -37,7 +37,9 @@ class Mail:
 
 @dataclass
 class Mailing:
-    """How a server is set up, and what it saw: the mails it took, every line, and how its connections ended."""
+    """How a server is set up, and what it saw: the mails it took, and all that were offered; every command; and one
+    release of `closed` for each connection that ended.
+    """
 
     tls: ssl.SSLContext | None = None
     starttls: ssl.SSLContext | None = None
@@ -47,6 +49,7 @@ class Mailing:
     script: Script = lambda _line: None
     port: int = 0
     mails: list[Mail] = field(default_factory=list)
+    offered: list[Mail] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     closed: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     leave: threading.Event = field(default_factory=threading.Event)
@@ -147,8 +150,10 @@ class _Session(socketserver.BaseRequestHandler):
             if not line:
                 raise Hangup
             content += line[1:] if line.startswith(b".") else line
+        mail = Mail(self.sender, self.receivers, content, self.login, self.is_encrypted)
+        self.mailing.offered.append(mail)
         if self.say("250 2.0.0 queued as 7", "."):
-            self.mailing.mails.append(Mail(self.sender, self.receivers, content, self.login, self.is_encrypted))
+            self.mailing.mails.append(mail)
 
 
 class _Server(socketserver.ThreadingTCPServer):

@@ -11,10 +11,10 @@ import pytest
 from aiohttp import web
 
 from include.egress import Egress
-from include.errors import ConfigError, PermanentError, RetryableError
+from include.errors import AttemptError, ConfigError, PermanentError, RetryableError
 from include.registry import action
 from tests import fake_http
-from tests.mailing import KEY, MAIL, PLAIN, connection, send
+from tests.mailing import KEY, MAIL, PLAIN, connection, decoded, send
 from tests.smtp_server import Mail, Mailing, serving
 
 
@@ -125,7 +125,7 @@ async def test_a_subject_arrives_as_it_was_written(subject: str) -> None:
     """Whatever its script and its length, and even if it looks like an encoded word; lines keep to 998 octets."""
     mail = await sent({"subject": subject})
     [line] = re.findall(rb"(?m)^Subject: (.*(?:\r\n[ \t].*)*)\r\n", mail.content)
-    assert mail.parsed["Subject"].rstrip() == subject.rstrip() or "=?" in subject
+    assert decoded(mail.content, "Subject") == subject.strip()
     assert max(map(len, line.split(b"\r\n"))) < 998
     assert mail.content.isascii()
     assert "Bcc" not in mail.parsed
@@ -153,7 +153,7 @@ async def test_an_address_in_any_script_needs_a_server_that_can() -> None:
         await send(connection(mailing), {"to": ["jürgen@example.com", "ann@example.com"]})
     [mail] = mailing.mails
     assert mail.receivers == ["jürgen@example.com", "ann@example.com"]
-    assert mail.parsed["To"].addresses[0].addr_spec == "jürgen@example.com"
+    assert "To: jürgen@example.com,".encode() in mail.content
     assert any("SMTPUTF8" in line for line in mailing.lines)
     with serving(Mailing(extensions=())) as plain, pytest.raises(PermanentError, match="has no SMTPUTF8"):
         await send(connection(plain), {"to": "jürgen@example.com"})
@@ -215,7 +215,7 @@ async def test_files_are_attached() -> None:
             }
         )
     assert mail.parsed.get_content_type() == "multipart/mixed"
-    assert mail.parsed.get_body().get_content() == "World\n"  # type: ignore[union-attr] - it has one
+    assert mail.parsed.get_body().get_content() == "World\n"
     parts = list(mail.parsed.iter_attachments())
     assert [(part.get_filename(), part.get_content_type()) for part in parts] == [
         ("report.pdf", "application/pdf"),
@@ -235,7 +235,7 @@ async def test_a_file_that_may_not_be_fetched_stops_the_mail() -> None:
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, PermanentError), (410, PermanentError), (503, RetryableError)])
-async def test_a_file_that_is_not_there_stops_the_mail(status: int, error: type[PermanentError]) -> None:
+async def test_a_file_that_is_not_there_stops_the_mail(status: int, error: type[AttemptError]) -> None:
     """The remedy is that of the file's status, which the error does not carry: 410 is no reason to disable the row."""
     async with fake_http.serving(file(b"", status, Retry_After="7")) as server:
         with serving(Mailing()) as mailing, pytest.raises(error, match=f"attachment 1: GET .* {status}") as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from typing import Any
@@ -18,6 +19,8 @@ from tests.sql_database import DUE, Target, by_psycopg, target
 __all__ = ["target"]
 
 READ_ONLY = "a read-only transaction|must be set before any query"
+# The second where this machine is so busy that the time is up before the statement begins.
+TOO_LONG = r"canceling statement due to .* an attempt may take 0\.3 s|no time is left of 0\.3 s"
 
 
 @pytest.mark.parametrize(
@@ -81,8 +84,7 @@ def test_what_takes_too_long_is_ended_in_the_server(target: Target, sql: str) ->
     target.sql("create table item (id int)")
     error = failure(target.using(timeout_seconds=0.3), sql)
     assert isinstance(error, RetryableError)
-    assert "canceling statement due to" in str(error)
-    assert "an attempt may take 0.3 s" in str(error)
+    assert re.search(TOO_LONG, str(error))
     assert running(target, "marked") == []
     assert target.rows("select count(*) from item") == [(0,)]
 
@@ -105,7 +107,7 @@ def test_a_commit_that_takes_too_long_is_ended_too(target: Target) -> None:
     )
     error = failure(target.using(timeout_seconds=0.3), "insert into item values (1)")
     assert isinstance(error, RetryableError)
-    assert "COMMIT: canceling statement" in str(error)
+    assert re.search(TOO_LONG, str(error))
 
 
 def test_a_wait_for_a_lock_is_no_exception(target: Target) -> None:
@@ -144,14 +146,14 @@ def test_the_code_of_an_error_decides(target: Target, code: str, kind: type[Atte
 def test_a_deadlock_is_tried_again(target: Target) -> None:
     """Two rows that want each other's locks: one of them is told to come again."""
     target.sql("create table item (id int primary key, n int); insert into item values (1, 0), (2, 0)")
-    both = threading.Barrier(2)
+    both = "(select count(*) = 2 from pg_locks where locktype = 'advisory' and objid in (1, 2))"
+    meet = f"do $$ begin while not {both} loop perform pg_sleep(0.01); end loop; end $$"
     errors: list[AttemptError] = []
 
     def lock(first: int, second: int) -> None:
         one = "update item set n = 1 where id = {}"
-        both.wait()
         try:
-            target.act([one.format(first), "select pg_sleep(0.3)", one.format(second)])
+            target.act([one.format(first), f"select pg_advisory_xact_lock({first})", meet, one.format(second)])
         except AttemptError as error:
             errors.append(error)
 

@@ -1,4 +1,4 @@
-"""`./millrace dead-letters` of workflows: what was given up on is seen, sent again or discarded, and each is counted."""
+"""`./millrace dead-letters` of workflows: what was given up on is seen, sent again or discarded, and counted."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ BAD = (
     ("redrive x", "there is no dead letter x"),
     ("show timer_99", "there is no dead letter timer_99"),
     ("show job_1_1", "there is no dead letter job_1_1"),
-    (f"show job_{'9' * 19}_1", "there is no dead letter job_9999"),
+    (f"show job_{'9' * 19}_1", "is not the id of a dead letter"),
     ("list --job nothing", "there is no job named 'nothing'"),
     ("list --job 99", "there is no job with id 99"),
     ("redrive 1 98 99", "there is no dead letter 98 or 99"),

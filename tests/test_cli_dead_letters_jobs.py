@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from include.shifts.execution import webhook_id
-from include.store import dead_letters, workflows
-from include.store.db import DictConnection
+from include.store import workflows
+from include.store.db import DictConnection, queries
 from tests.job_commands import add_execution
 from tests.test_store import add_job
 from tests.workflow_commands import (
@@ -71,8 +71,8 @@ def ids(result: Any) -> list[Any]:
 @pytest.fixture
 def job(db: DictConnection) -> int:
     """Ada's job `nightly`; its id."""
-    return add_job(db, "nightly", owner="ada@example.com", kind="webhook",
-                   payload='{"url": "http://127.0.0.1:9/?key=hush", "headers": {"authorization": "Bearer abc"}}')  # fmt: skip
+    payload = '{"url": "http://127.0.0.1:9/?key=hush", "headers": {"authorization": "Bearer abc"}}'
+    return add_job(db, "nightly", owner="ada@example.com", kind="webhook", payload=payload)
 
 
 @pytest.fixture
@@ -192,11 +192,11 @@ def test_redrive_of_all_since(run: Run, db: DictConnection, job: int, letters: l
     other = add_job(db, "other", kind="webhook")
     db.execute(
         "insert into execution (job_id, scheduled_for, status, attempt, finished_at)"
-        " select n %% 2 + 1, now() - n * interval '1 second', 'failed', 1, now() from generate_series(1, 4000) n"
+        " select n % 2 + 1, now() - n * interval '10 seconds', 'failed', 1, now() from generate_series(1, 4000) n"
     )
-    assert run(f"dead-letters redrive --job {other} --since 30m").stdout == "redriving 900 dead letters\n"
+    assert run(f"dead-letters redrive --job {other} --since 2h30m").stdout == "redriving 450 dead letters\n"
     assert run("dead-letters redrive --job nightly --all").stdout == "redriving 2000 dead letters\n"
-    assert run("dead-letters discard --all --yes").stdout == "discarded 1100 dead letters\n"
+    assert run("dead-letters discard --all --yes").stdout == "discarded 1550 dead letters\n"
 
 
 def test_what_was_discarded_can_be_redriven_by_its_id(run: Run, db: DictConnection, letters: list[Any]) -> None:
@@ -250,6 +250,6 @@ def test_lists_do_not_read_the_whole_ledger(db: DictConnection, job: int) -> Non
     )
     db.execute("analyze execution")
     wanted = {"statuses": ["dead"], "job_id": None, "owner": None, "since": None, "limit": 50}
-    plan = db.execute(b"explain " + dead_letters._SQL["list_executions"], wanted).fetchall()
+    plan = db.execute(b"explain " + queries("dead_letters")["list_executions"].encode(), wanted).fetchall()
     scans = [str(row["QUERY PLAN"]) for row in plan if "Seq Scan on execution_2" in str(row["QUERY PLAN"])]
     assert all("rows=1 " in scan for scan in scans), scans  # of empty days

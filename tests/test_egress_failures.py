@@ -65,16 +65,29 @@ async def test_a_header_cannot_become_two(egress: Egress) -> None:
         assert server.received == []
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/?token=hush", "http://10.0.0.1/?token=hush"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/hush?token=hush#hush",
+        "http://10.0.0.1/hush?token=hush",
+        "http://metadata.goog/hush?token=hush",
+        "http://127.0.0.1:25/hush?token=hush",
+        "http://0x7f.1/hush?token=hush",
+        "http://hush@127.0.0.1/",
+        "http://hush\\@127.0.0.1/",
+        "hush://127.0.0.1/",
+        "http://127.0.0.1/hush\nhush",
+    ],
+)
 async def test_errors_keep_secrets(egress: Egress, url: str) -> None:
-    """Neither a message nor its traceback shows the query or a header."""
+    """Neither a message nor its traceback shows the path, the query, the user or a header."""
     with pytest.raises((RetryableError, PermanentError)) as caught:
         await egress.request(
             "GET", url.format(port=closed_port()), headers={"Authorization": "hush"}, timeout_seconds=5
         )
     lines = traceback.format_exception_only(type(caught.value), caught.value)
     assert "hush" not in "".join(lines)
-    assert caught.value.__suppress_context__
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert caught.value.__cause__ is None
 
 
@@ -118,3 +131,10 @@ async def test_a_port_that_does_not_speak_tls_may_do_so_later(egress: Egress) ->
     async with serving() as server:
         with pytest.raises(RetryableError, match="TLS failed"):
             await egress.request("GET", server.url().replace("http:", "https:"), timeout_seconds=5)
+
+
+async def test_a_host_that_cannot_be_read_is_not_repeated(egress: Egress) -> None:
+    """Who writes a password into a connection's host does not find it in a log."""
+    with pytest.raises(PermanentError, match="host: write a valid host") as caught:
+        await egress.addresses("me:hush@mail.example.com", 25)
+    assert "hush" not in str(caught.value)

@@ -68,7 +68,7 @@ async def test_the_addresses_for_other_protocols_come_of_one_look_up() -> None:
         way_out = Egress(resolver=DnsClient(dns.port))
         assert await way_out.addresses("rebind.example", 25) == [PUBLIC]
         assert len(dns.asked) == 1
-        with pytest.raises(PermanentError, match=r"rebind\.example port 25: refused: 10\.0\.0\.1 is private"):
+        with pytest.raises(PermanentError, match=r"rebind\.example: refused: 10\.0\.0\.1 is private"):
             await way_out.addresses("rebind.example", 25)
         await way_out.close()
 
@@ -99,6 +99,7 @@ async def asked(host: str, **options: Any) -> list[str]:
         ("127.0.0.1", ["127.0.0.1"]),
         ("①②⑦.0.0.1", ["127.0.0.1"]),
         ("8.8.8.8", ["8.8.8.8"]),
+        ("0x8.8.2056", ["8.8.8.8"]),
         ("[2620:FE::fe]", ["2620:fe::fe"]),
         ("2620:fe:0::fe", ["2620:fe::fe"]),
     ],
@@ -117,10 +118,10 @@ async def test_what_may_be_connected_to_is_an_address(host: str, addresses: list
         ("169.254.169.254", "is cloud metadata; allow it by itself"),
         ("metadata.google.internal.", "metadata.google.internal is cloud metadata"),
         ("Metadata.GOOG", "metadata.goog is cloud metadata"),
-        ("127.1", "address as"),
-        ("0x7f000001", "address as"),
-        ("2130706433", "address as"),
-        ("0177.0.0.1", "address as"),
+        ("127.1", "127.0.0.1 is loopback"),
+        ("0x7f000001", "127.0.0.1 is loopback"),
+        ("2130706433", "127.0.0.1 is loopback"),
+        ("0177.0.0.1", "127.0.0.1 is loopback"),
         ("127.0.0.1.", "address as"),
         ("fe80::1%lo", "address as"),
         ("::1%25lo", "address as"),
@@ -188,7 +189,7 @@ async def test_names_that_are_slow_take_no_thread_from_others(stuck: list[str]) 
     await way_out.close()
     assert all(isinstance(outcome, RetryableError) for outcome in outcomes)
     assert str(outcomes[0]) == "GET 0.slow.example: the host's name cannot be resolved"
-    assert str(outcomes[-1]) == "slow.example port 25: the host's name cannot be resolved"
+    assert str(outcomes[-1]) == "slow.example: the host's name cannot be resolved"
     assert 0 < len(stuck) < 50
 
 

@@ -66,7 +66,7 @@ async def test_a_request_that_is_lost_is_sent_once(method: str) -> None:
 
 @pytest.mark.parametrize(("method", "times"), [("GET", 2), ("POST", 1)])
 async def test_a_kept_connection_may_be_closed_any_time(method: str, times: int) -> None:
-    """By default connections are kept, and what may be repeated is sent again where one of them turns out to be dead."""
+    """By default connections are kept, and what may be repeated is sent again where one of them is dead."""
     async with counting() as server:
         way_out = Egress(allow=LOOPBACK)
         for _ in range(2):

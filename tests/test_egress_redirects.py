@@ -22,6 +22,11 @@ __all__ = ["egress"]
         "http://169.254.169.254/latest/meta-data/",
         "//127.0.0.2:{port}/inside",
         "http://user:secret@127.0.0.1:{port}/inside",
+        "http://0x7f.2:{port}/inside",
+        "http://[::ffff:127.0.0.2]:{port}/inside",
+        "http://127.0.0.1:{port}\\@127.0.0.2/inside",
+        "http://metadata.google.internal/computeMetadata/v1/",
+        "http://127.0.0.1:25/inside",
         "file:///etc/passwd",
         "http://[",
     ],
@@ -109,3 +114,13 @@ def test_a_redirect_does_not_leave_tls() -> None:
         redirected(Hop("GET", URL("https://example.com/"), None, None), 302, "http://example.com/")
     hop = redirected(Hop("GET", URL("http://example.com/"), {"X-A": "b"}, None), 302, "https://example.com/")
     assert (str(hop.url), hop.headers) == ("https://example.com/", {})
+
+
+async def test_a_secret_that_was_dropped_does_not_come_back(egress: Egress) -> None:
+    """A redirect to another origin and back brings the caller's secrets to neither."""
+    async with serving({"/": ok}) as first:
+        async with serving(redirect(first.url())) as other:
+            headers = {"Authorization": "secret", "Cookie": "a=secret"}
+            async with serving(redirect(other.url())) as start:
+                await egress.request("GET", start.url(), headers=headers, timeout_seconds=5)
+        assert not {"authorization", "cookie"} & first.received[0].headers.keys()

@@ -12,7 +12,7 @@ from include.settings import Settings
 ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
-    {"errors", "wall_cron", "deadline"},
+    {"errors", "wall_cron", "deadline", "host"},
     {"schedule", "retry", "user_function"},
     {"model"},
     {"settings", "templates", "webhook_signature"},

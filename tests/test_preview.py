@@ -128,7 +128,7 @@ async def test_what_came_before_an_error_is_shown_beside_it(http: Egress) -> Non
 async def test_the_egress_guard_holds_in_previews() -> None:
     """An address that calls must not go to is refused; the request is shown with the reason."""
     http = Egress()
-    made = await preview(connector("rest", {"base_url": "http://127.0.0.1:9/"}), connection=None, http=http, pages=1)
+    made = await preview(connector("rest", {"base_url": "http://127.0.0.1:8009/"}), connection=None, http=http, pages=1)
     await http.close()
     assert made.requests[0].status is None
     assert "is loopback" in (made.requests[0].error or "")

@@ -15,8 +15,6 @@ from include.shifts.shift import Ending, Shift
 from include.store.db import DictConnection
 from tests.fake_http import Server
 
-NOW: dict[str, Any] = {"due_at": "now()"}
-
 
 def add_timer(db: DictConnection, url: str, **columns: Any) -> int:
     """Insert a timer as a person would, with SQL."""

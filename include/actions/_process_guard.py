@@ -42,12 +42,16 @@ def main(leash: socket.socket) -> None:
     signals = _hear_signals()
     try:
         child = subprocess.Popen(  # noqa: S603 - what the row says
-            order["arguments"], env=order["environment"], cwd=order["directory"], start_new_session=True
+            order["arguments"],
+            env=order["environment"],
+            cwd=order["directory"],
+            start_new_session=True,
+            # By itself, before it is anything else: the worker must know it, should it kill us.
+            preexec_fn=lambda: _tell(leash, pid=os.getpid()),  # noqa: PLW1509 - there are no other threads
         )
     except OSError as error:
         _tell(leash, errno=error.errno, path=os.fsdecode(error.filename or ""))
         return
-    _tell(leash, pid=child.pid)
     ended: dict[int, int] = {}
     while child.pid not in ended:
         ready, _, _ = select.select([leash.fileno(), signals], [], [])

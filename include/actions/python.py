@@ -32,6 +32,10 @@ _PROJECT = str(Path(__file__).parents[2])
 _ERRORS = {error.__name__: error for error in (RetryableError, RateLimitedError, PermanentError)}
 
 
+# Run as it is written: values are arguments.
+CODE_FIELD = "function"
+
+
 class Config(model.Config):
     function: str = Field(
         pattern=PATTERN, description="The function, as module:function; the module is in the package for user code."

@@ -1,8 +1,7 @@
 """Run a command on a worker: off, unless its operator sets MILLRACE_ALLOW_SHELL=1.
 
-A text is run by `/bin/sh -c`; a list is a program and its arguments, without a shell. In a workflow, do not write
-records into a text, where whoever made the record could write commands: hand them over in `environment`, and write
-`"$TITLE"`.
+A text is run by `/bin/sh -c`; a list is a program and its arguments, without a shell. A workflow hands records over in
+`environment`, and the command says `"$TITLE"`: within it, whoever makes a record could write commands.
 
 The exit code decides; other codes than those expected are retried, unless they are in `no_retry_on`. The command is
 given the settings of `environment`, PATH, HOME, USER, LANG, LC_ALL, TZ, TMPDIR and LD_LIBRARY_PATH of the worker, and
@@ -53,6 +52,10 @@ def _check_environment(environment: dict[str, str]) -> dict[str, str]:
 # One argument, and one variable with its name, may have 128 KiB on Linux (execve(2)).
 Text = Annotated[str, Field(max_length=30_000), AfterValidator(_check_text)]
 ExitCode = Annotated[int, Field(ge=0, le=255)]
+
+
+# Run as it is written: values are in the environment.
+CODE_FIELD = "command"
 
 
 class Config(model.Config):

@@ -48,6 +48,10 @@ Statements = Annotated[list[str], BeforeValidator(_split, json_schema_input_type
 Parameters = Annotated[dict[str, JsonValue] | list[JsonValue] | None, BeforeValidator(_check_parameters)]
 
 
+# Run as it is written: values are parameters.
+CODE_FIELD = "sql"
+
+
 class Config(model.Config):
     conn_id: str = Field(description="The Airflow connection of the database.")
     sql: Statements = Field(

@@ -21,7 +21,7 @@ _GROUPS = {
     "connectors": "Add, preview, list, show, edit, pause, resume, run and remove connectors; see their records.",
     "workflows": "Add, list, show, edit, pause, resume, run and remove workflows.",
     "timers": "Add, list, show and cancel timers: calls that are made once, at an instant.",
-    "dead-letters": "See the records that workflows have given up on; redrive or discard them.",
+    "dead-letters": "See what has failed for good: records, executions, timers; redrive or discard it.",
 }
 
 

@@ -77,7 +77,7 @@ def _from_file(file: str, name: str | None) -> Connector:
 
 def _made(connector: Connector, pages: int, environment: dict[str, str]) -> Preview:
     from include import registry  # brings the kinds, and with them an HTTP client
-    from include.egress import Egress
+    from include.egress import egress_of
     from include.settings import settings
     from include.shifts.preview import preview
 
@@ -89,7 +89,7 @@ def _made(connector: Connector, pages: int, environment: dict[str, str]) -> Prev
     connection = find_connection(conn_id, environment) if conn_id is not None and pulls else None
 
     async def look() -> Preview:
-        http = Egress(allow=settings().egress_allow)
+        http = egress_of(settings())
         try:
             return await preview(connector, connection=connection, http=http, pages=pages)
         finally:

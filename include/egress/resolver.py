@@ -18,9 +18,9 @@ _THREADS = 16
 _KEPT_NAMES = 1000
 
 
-def look_up(host: str) -> list[str]:
+def look_up(host: str, port: int | None = None) -> list[str]:
     """The addresses of a name as the system knows them, looked up now; `OSError` if there are none."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
     # The last of an IPv6 peer is its zone, which a link-local address is useless without.
     texts = [f"{peer[0]}%{peer[3]}" if len(peer) == 4 and peer[3] else str(peer[0]) for *_, peer in found]
     return list(dict.fromkeys(texts))

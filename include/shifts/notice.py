@@ -53,7 +53,8 @@ def _payload(connector: Connector, event: Event, error: str | None) -> dict[str,
             "data": {"connector": "{{ connector.name }}", "error": "{{ error }}"},
         }
     names = {"id": connector.id, "name": connector.name, "owner": connector.owner}
-    told = {**names, "table": "connector", "event": event, "at": utcnow().isoformat(), "detail": error or "", "count": 1}
+    now = utcnow().isoformat()
+    told = {**names, "table": "connector", "event": event, "at": now, "detail": error or "", "count": 1}
     words = wording([told], {event: 1}, rows=1)
     template = registry.notice_template(notify["kind"], payload)
     return template.render(connector=names, event=event, error=error, **words)

@@ -40,7 +40,7 @@ async def stand(shift: Shift, post: Post) -> Ending:
             if not shift.by_hand and not post.is_relieved(pump):
                 post.relieve_others(pump)
             await pump.work()
-    except asyncio.CancelledError:
+    except BaseException:  # cancelled; or a defect of ours, for which nobody's timer shall wait
         await asyncio.shield(timers.abandon())
         raise
     finally:

@@ -36,6 +36,8 @@ alter table execution
 comment on column execution.base_attempt is 'Attempts before it was last redriven: the retry policy counts from there.';
 comment on column execution.redrive_at is 'A person asked for it to be sent again, not before then; null once that has ended.';
 comment on column execution.discarded_at is 'When a person gave up on it.';
+create index execution_redriving on execution (scheduled_for)
+    where redrive_at is not null and status in ('running', 'retrying');
 create index execution_redrive on execution (job_id, scheduled_for) where redrive_at is not null;
 create index execution_redriven on execution (scheduled_for) where base_attempt > 0;
 

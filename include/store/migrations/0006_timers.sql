@@ -53,6 +53,7 @@ create index timer_pending on timer (next_at) where status = 'pending';
 create index timer_firing on timer (claimed_by) where status = 'firing';
 -- Dead letters: few rows.
 create index timer_failed on timer (id) where status = 'failed';
+create index timer_redriven on timer (id) where base_attempt > 0;
 
 -- Work out when a new timer is due, or one that is moved.
 create function timer_before_change() returns trigger language plpgsql set search_path from current as $$

@@ -12,7 +12,9 @@ select want.place, j.*, newest.scheduled_for as accounted, newest.finished_at as
                         select from lease l where l.owner = e.claimed_by and l.until > now()))
              order by e.scheduled_for) as unfinished,
        array(select e.scheduled_for from execution e
-             where e.job_id = want.job_id and e.redrive_at is not null and e.status = 'failed'
+             where e.job_id = want.job_id and e.redrive_at is not null
+               and (e.status = 'failed' or e.status in ('running', 'retrying') and not exists (
+                        select from lease l where l.owner = e.claimed_by and l.until > now()))
              order by e.scheduled_for limit 1000) as redrives
 from unnest(%(job_id)s::bigint[], %(run_id)s::text[]) with ordinality as want(job_id, run_id, place)
 join job j on j.id = want.job_id
@@ -28,7 +30,8 @@ select pg_advisory_xact_lock(7::bigint << 56 | id)
 from (select unnest as id from unnest(%(job_id)s::bigint[]) order by 1 offset 0) as wanted;
 
 -- name: claim
--- Make occurrences this shift's own, or say why not; one per job. One row per occurrence, inserted as running; as
+-- Make occurrences this shift's own, or say why not; one per job. What is under way is looked for in the last two days,
+-- and back to the oldest that is being redriven. One row per occurrence, inserted as running; as
 -- skipped, if the job is paused or an earlier execution is under way and must not overlap; or, where one may wait for
 -- that to end, as retrying with no attempt made yet. A row that exists is taken only if this very shift wrote it, if its
 -- retry in the same run is due, if its owner's lease ran out, or if a person wants a finished one to be tried again: in
@@ -50,7 +53,9 @@ with want as (
         select count(*) > 0 as unfinished, coalesce(bool_or(e.attempt = 0), false) as queued
         from execution e
         where e.job_id = w.job_id and e.status in ('running', 'retrying') and e.scheduled_for <> w.due
-          and e.scheduled_for > now() - interval '2 days'
+          and e.scheduled_for > (select least(now() - interval '2 days', min(old.scheduled_for) - interval '1 second')
+                                 from execution old
+                                 where old.redrive_at is not null and old.status in ('running', 'retrying'))
           and (e.attempt > 0 or e.scheduled_for < w.due)
           and (e.claimed_by is null or exists (
               select from lease l where l.owner = e.claimed_by and l.until > now() - interval '1 minute'))) others on true
@@ -121,6 +126,7 @@ select w.place,
             when i.status = 'skipped' then 'skipped'
             when t.status = 'failed' then 'lost'
             when p.status is null and w.refusal in ('deleted', 'rescheduled') then w.refusal
+            when p.status is null and w.redrive then 'settled'
             when p.ground is not null and p.waits then 'busy'
             when p.status is null or p.status in ('running', 'retrying') then 'held'
             else 'settled'
