@@ -53,8 +53,13 @@ def _without_execution(facts: Facts, due: datetime) -> list[str]:
 def _off_duty(facts: Facts, due: datetime) -> list[str]:
     """The pause that the instant falls into, if it does."""
     job = facts.job
+    disabled = (facts.health or {}).get("disabled_reason")
+    if not job.is_active and disabled:
+        return [f"it was disabled: {disabled}", f"`./millrace jobs resume {job.id}` puts it back on duty"]
     if not job.is_active:
         return [f"it is paused{_by(facts)}", f"`./millrace jobs resume {job.id}` puts it back on duty"]
+    if job.paused_until is not None and job.paused_until > due and disabled:
+        return [f"it was disabled: {disabled}; it is probed at {_at(job.paused_until)}"]
     if job.paused_until is not None and job.paused_until > due:
         return [f"it is paused until {_at(job.paused_until)}{_by(facts)}"]
     return []
@@ -103,6 +108,7 @@ def _failed(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str]
         f"it failed: {_at(due)}, after {_attempts(execution['attempt'])}{reason}: {execution['error']}",
         *_lateness(facts, due, began, late),
         *_failed_attempts(execution),
+        *_off_duty(facts, facts.now),
         "it is to be redriven" if asked else f"`./millrace dead-letters redrive {_key(facts, due)}` sends it again",
     ]
 

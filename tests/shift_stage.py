@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from aiohttp import web
 
 from include.settings import Settings
 from include.shifts import job as job_shift
+from include.shifts.execution import webhook_id
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.store.db import DictConnection
@@ -62,6 +64,29 @@ async def until(condition: Any) -> None:
     """Wait until the condition holds; the test's own time-out is pytest's."""
     while not condition():
         await asyncio.sleep(0.02)
+
+
+def known_since(db: DictConnection, job_id: int, instant: datetime, accounted: datetime | None = None) -> None:
+    """As if the job had had its schedule from `instant` on, and the ledger were complete up to `accounted`."""
+    db.execute("update job set schedule_changed_at = %s where id = %s", (instant, job_id))
+    if accounted is not None:
+        db.execute(
+            "insert into execution (job_id, scheduled_for, status, finished_at) values (%s, %s, 'success', %s)",
+            (job_id, accounted, accounted),
+        )
+
+
+def of(db: DictConnection, job_id: int) -> list[dict[str, Any]]:
+    """The job's executions, without what its removal kept from happening."""
+    return [row for row in executions(db) if row["job_id"] == job_id and row["reason"] != "the job was deleted"]
+
+
+def assert_each_once(rows: Sequence[dict[str, Any]], every: timedelta, server: Server) -> None:
+    """Each occurrence of one job has a row; exactly those that the ledger calls a success were sent, once, in order."""
+    assert all(later["scheduled_for"] - earlier["scheduled_for"] == every for earlier, later in pairwise(rows))
+    known = {webhook_id(row["job_id"], row["scheduled_for"]): row["status"] for row in rows}
+    sent = [request.headers["webhook-id"] for request in server.received if request.headers["webhook-id"] in known]
+    assert sent == [key for key, status in known.items() if status == "success"]
 
 
 async def never(_request: web.Request) -> web.StreamResponse:

@@ -39,18 +39,24 @@ def test_it_is_off_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None
         action("shell").parse({"command": "true"})
 
 
-def test_a_workflow_is_refused_whatever_is_a_template(monkeypatch: pytest.MonkeyPatch, db: DictConnection) -> None:
-    """A command that is a template, and so judged later, is refused at once all the same."""
-    add_workflow(db, add_connector(db), "", kind="shell", payload={"command": "{{ record.payload }}"})
-    row = db.execute(
-        "select w.*, c.name as connector from workflow w join connector c on c.id = w.connector_id"
-    ).fetchone()
-    assert row is not None
-    workflow = workflow_from_row(row)
-    template_of(workflow)
+def test_a_workflow_hands_records_over_beside_the_command(monkeypatch: pytest.MonkeyPatch, db: DictConnection) -> None:
+    """Its environment may be made of records, its command not; where `shell` is off, both are refused."""
+
+    def vet(payload: dict[str, Any]) -> None:
+        db.execute("delete from workflow")
+        add_workflow(db, connector, "", kind="shell", payload=payload)
+        row = db.execute("select *, 'source' as connector from workflow").fetchone()
+        assert row is not None
+        template_of(workflow_from_row(row))
+
+    connector = add_connector(db)
+    payload = {"command": 'echo "$TITLE"', "environment": {"TITLE": "{{ record.payload }}"}}
+    vet(payload)
+    with pytest.raises(ConfigError, match="command cannot be a template"):
+        vet({"command": ["echo", "{{ record.payload }}"]})
     forbid(monkeypatch)
     with pytest.raises(ConfigError, match="kind 'shell' is off"):
-        template_of(workflow)
+        vet(payload)
 
 
 def test_it_is_judged_again_when_it_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

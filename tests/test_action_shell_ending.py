@@ -22,6 +22,7 @@ from tests.worker_actions import are_gone, in_background, pids_in, run, wait_unt
 FAMILY = (
     "note() {{ echo $1 >> {pids}; }}; note $$; note $PPID;"
     "sleep 1000 & note $!; (sleep 1001 & note $!); (setsid sh -c 'echo $$ >> {pids}; exec sleep 1002' &);"
+    "while [ $(wc -l < {pids}) -lt 5 ]; do sleep 0.01; done;"
 )
 
 

@@ -71,6 +71,10 @@ MailHeaders = Annotated[Headers, AfterValidator(_check_headers)]
 Body = Annotated[str, Field(min_length=1, max_length=_MOST_CHARACTERS)]
 
 
+# What is sent to tell somebody of failures, where a notify does not say what.
+NOTICE = {"subject": "{{ summary }}", "text": "{{ text }}"}
+
+
 class Config(model.Config):
     # A template that is one expression can make a number, and a subject may well be one.
     model_config = ConfigDict(coerce_numbers_to_str=True)

@@ -82,7 +82,7 @@ class Config(model.Config):
             allowed = settings().allow_shell
         except ConfigError:  # a command line that does not know the system's settings: its processes will judge
             return value
-        # Not a ValueError, which would be put off until later in a row whose command is a template.
+        # Not a ValueError: nothing is wrong with the command.
         _refuse_unless(allowed)
         return value
 

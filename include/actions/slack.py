@@ -26,6 +26,10 @@ Blocks = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=50
 Attachments = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_length=100)]
 
 
+# What is posted to tell somebody of failures, where a notify does not say what.
+NOTICE = {"text": "{{ text }}"}
+
+
 class Config(model.Config):
     conn_id: str | None = Field(
         default=None,

@@ -20,6 +20,20 @@ from include.webhook_signature import keys_of, signature
 # What a workflow that does not say what to post puts the record into.
 RECORD_FIELD = "body"
 
+# What is posted to tell somebody of failures, where a notify does not say what.
+NOTICE = {
+    "body": {
+        "type": "millrace.notices",
+        "timestamp": "{{ at }}",
+        "data": {
+            "summary": "{{ summary }}",
+            "counts": "{{ counts }}",
+            "notices": "{{ notices }}",
+            "more": "{{ more }}",
+        },
+    }
+}
+
 
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value

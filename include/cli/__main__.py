@@ -22,6 +22,7 @@ _GROUPS = {
     "workflows": "Add, list, show, edit, pause, resume, run and remove workflows.",
     "timers": "Add, list, show and cancel timers: calls that are made once, at an instant.",
     "dead-letters": "See what has failed for good: records, executions, timers; redrive or discard it.",
+    "notify": "Say whom to tell when jobs fail, recover or are paused; see what is still to be told.",
 }
 
 

@@ -20,6 +20,7 @@ from include.cli.jobs_view import (
     described,
     execution_cells,
     execution_document,
+    failing,
     job_document,
     listed_cells,
     listed_document,
@@ -84,16 +85,19 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
     with open_database() as db:
         row = jobs.find(db, name_or_id)
         executions = jobs.executions(db, row["id"], limit=_SHOWN)
+        health = jobs.health(db, row["id"])
     row["error"] = row["error"] or defect(job_from_row(row))
     fires = next_fires(job_from_row(row), now, _SHOWN)
     if as_json:
         shown = [execution_document(execution) for execution in executions]
-        print_json({**job_document(row, now), "next": fires, "executions": shown})
+        print_json({**job_document(row, now), "health": health, "next": fires, "executions": shown})
         return
     for label, cell in described(row, now):
         print_line(f"{label:<10} {cell.text}", cell.style)
     if row["error"] is not None:
         print_line(f"{'error':<10} {row['error']}", "bold red")
+    if health is not None and health["failures"]:
+        print_line(f"{'failing':<10} {failing(health)}", "red")
     _print_payload(row["payload"])
     print_line(f"{'next':<10} {', '.join(map(spell_instant, fires)) + ' UTC' if fires else 'not by itself'}")
     if executions:

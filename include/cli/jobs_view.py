@@ -115,6 +115,12 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     return [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
 
 
+def failing(health: Row) -> str:
+    """Its failures in a row, in words."""
+    text = f"{health['failures']} in a row, since {spell_instant(health['failing_since'])} UTC: {health['last_error']}"
+    return f"{text}; disabled: {health['disabled_reason']}" if health["disabled_at"] is not None else text
+
+
 def _breaker(job: Job) -> str:
     """When failures take the job off duty."""
     if job.disable_after is None:

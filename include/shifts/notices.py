@@ -121,8 +121,8 @@ class Notices:
 
 def pause(attempt: int, told_seconds: float | None = None) -> float:
     """The wait after a failed attempt, in seconds: twice that before it, at most a day, at least as long as told."""
-    doublings = min(attempt - 1, 16)
-    return min(max(_FIRST_PAUSE_SECONDS * 2**doublings, told_seconds or 0.0), _LONGEST_PAUSE_SECONDS)
+    grown_seconds = _FIRST_PAUSE_SECONDS * 2.0 ** min(attempt - 1, 16)
+    return min(max(grown_seconds, told_seconds or 0.0), _LONGEST_PAUSE_SECONDS)
 
 
 def wording(notices: Sequence[Mapping[str, Any]], counts: Mapping[str, int], rows: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from include.model import Job
 
 _GRACE = timedelta(minutes=1)
+_TICK = timedelta(microseconds=1)
 
 
 def latest_start(job: Job, due: datetime) -> datetime:
@@ -24,10 +25,9 @@ def latest_start(job: Job, due: datetime) -> datetime:
 
 def first_to_execute(job: Job, since: datetime, now: datetime) -> datetime | None:
     """The oldest owed occurrence that is still to be executed; None if all that is owed is missed."""
-    limit = _limit(job)
     if job.misfire == "all":
-        first = job.schedule.next_after(max(since, now - limit - timedelta(microseconds=1)))
-        return first if first is not None and first <= now else None
+        earliest = max(since, now - _limit(job) - job.schedule.jitter - _TICK)
+        return next((due for due in job.schedule.between(earliest, now) if now <= latest_start(job, due)), None)
     newest = job.schedule.latest_until(now, since)
     return newest if newest is not None and now <= latest_start(job, newest) else None
 

@@ -85,6 +85,11 @@ def remove(db: DictConnection, ids: Sequence[int]) -> list[Row]:
     return db.execute(_SQL["remove_jobs"], {"ids": list(ids)}).fetchall()
 
 
+def health(db: DictConnection, job_id: int) -> Row | None:
+    """Its failures in a row and what they led to; None if it has never failed."""
+    return db.execute(_SQL["health"], {"job_id": job_id}).fetchone()
+
+
 def execution(db: DictConnection, job_id: int, scheduled_for: datetime) -> Row | None:
     """What became of one occurrence so far; None if nobody has begun."""
     return db.execute(_SQL["execution"], {"job_id": job_id, "scheduled_for": scheduled_for}).fetchone()

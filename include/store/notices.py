@@ -54,7 +54,7 @@ class Outbox:
 
     async def take(self, *, gather_seconds: float, hold_seconds: float, most: int) -> list[Due]:
         """The messages to send now; for `hold_seconds` nobody else gets them."""
-        wanted = {"gather_seconds": gather_seconds, "hold_seconds": hold_seconds, "most": most}
+        wanted: dict[str, object] = {"gather_seconds": gather_seconds, "hold_seconds": hold_seconds, "most": most}
         return [Due(**row) for row in await self._asks.ask(("take", wanted))]
 
     async def message(self, due: Due, *, most: int) -> Message | None:
@@ -111,9 +111,9 @@ def unset_owner(db: DictConnection, name: str) -> bool:
     return db.execute(_SQL["unset_owner"], {"owner": name}).fetchone() is not None
 
 
-def unsent(db: DictConnection, *, gather_seconds: float) -> list[Row]:
+def unsent(db: DictConnection) -> list[Row]:
     """The channels in which something is still to be sent, the longest waiting first."""
-    return db.execute(_SQL["list_unsent"], {"gather_seconds": gather_seconds}).fetchall()
+    return db.execute(_SQL["list_unsent"]).fetchall()
 
 
 def add_test(db: DictConnection, name: str, channel: dict[str, Any], detail: str) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from include.model import Job
+from include.store import jobs
 from include.store.db import DictConnection, queries
 
 Row = dict[str, Any]
@@ -19,8 +20,8 @@ class Facts:
     """About one occurrence, due at `due` (None: none has been due yet), as things stand at `now`.
 
     `execution` is its row in the ledger, `under_way` what else the job has unfinished, `pauses` who took it off duty or
-    put it back (the newest first), `processes` how many of ours are alive, `airflow` what Airflow knows; None where its
-    tables are not in this database.
+    put it back (the newest first), `health` its failures in a row, `processes` how many of ours are alive, `airflow`
+    what Airflow knows; None where its tables are not in this database.
     """
 
     job: Job
@@ -29,6 +30,7 @@ class Facts:
     execution: Row | None
     under_way: list[Row] = field(default_factory=list)
     pauses: list[Row] = field(default_factory=list)
+    health: Row | None = None
     processes: int = 0
     airflow: Row | None = None
 
@@ -50,6 +52,7 @@ def gather(db: DictConnection, job: Job, now: datetime, due: datetime | None = N
         execution=execution,
         under_way=db.execute(_SQL["under_way"], {"job_id": job.id, "due": due}).fetchall(),
         pauses=db.execute(_SQL["pauses"], {"job_id": job.id}).fetchall(),
+        health=jobs.health(db, job.id),
         processes=int((_one(db, "alive") or {})["processes"]),
         airflow=airflow,
     )

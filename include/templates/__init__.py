@@ -9,8 +9,9 @@ text, the names of fields, numbers, true, false and null stay as they are.
               "lines": "{% for line in record.payload.lines %}{{ loop.index }}. {{ line.name }}\\n{% endfor %}"}}
 
 Names: in a workflow `record` (connector, position, key, created_at, payload), `records` (a list of those, the whole
-batch), `workflow` (id, name, every_seconds, batch_size), `owner` and `connector` (id, name); in a notification
-`connector`, `event` and `error`.
+batch), `workflow` (id, name, every_seconds, batch_size), `owner` and `connector` (id, name); in a connector's notify
+`connector`, `event` and `error`; in that of a job or an owner `summary` (one line), `text` (several), `notices` (a list
+of event, table, id, name, owner, at, detail, count), `counts` (by event), `count`, `more` (not listed) and `at`.
 
 Values: a text that is one `{{ ... }}` and nothing else becomes the value itself, of its own type: `total` above is a
 number if the record has a number. Within a longer text a value is spelled as in JSON (true, null, 1.5, {"a":1}), a text

@@ -59,6 +59,11 @@ returning *;
 -- Delete jobs; the ledger keeps what became of them.
 delete from job where id = any(%(ids)s::bigint[]) returning id, name;
 
+-- name: health
+-- How a job is, if it has ever failed.
+select failures, failing_since, last_error, disabled_at, disabled_reason, probe_at
+from job_health where job_id = %(job_id)s;
+
 -- name: execution
 -- One execution.
 select job_id, scheduled_for, status, reason, origin, attempt, attempts, started_at, finished_at, output, error,

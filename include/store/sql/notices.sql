@@ -93,11 +93,10 @@ returning owner, notify, updated_at;
 delete from owner_notify where owner = %(owner)s returning owner;
 
 -- name: list_unsent
--- Channels in which something is still to be sent: how much, since when, and what has gone wrong.
+-- Channels in which something is still to be sent: how much, since when, how often that has failed and why, and when the
+-- next attempt is, if not now.
 select n.channel ->> 'kind' as kind, n.channel -> 'payload' as payload, n.owners, n.notices, n.since,
-       coalesce(c.attempt, 0) as attempt, c.error,
-       greatest(c.next_at, case when c.message is null then n.since + make_interval(secs => %(gather_seconds)s) end)
-           as next_at
+       coalesce(c.attempt, 0) as attempt, c.error, nullif(greatest(c.next_at, now()), now()) as next_at
 from (select channel_key, (array_agg(channel))[1] as channel, sum(count)::bigint as notices, min(at) as since,
              array_agg(distinct owner order by owner) as owners
       from notice where sent_at is null group by channel_key) as n
