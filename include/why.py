@@ -44,10 +44,11 @@ def _never_due(facts: Facts) -> list[str]:
 
 def _without_execution(facts: Facts, due: datetime) -> list[str]:
     late = facts.now - due
-    if late < _UNDER_WAY:
+    off_duty = _off_duty(facts, due)
+    if late < _UNDER_WAY and not off_duty:
         return [f"it is due just now ({_at(due)}); ask again in a moment"]
     lines = [f"nothing is known of {_at(due)}, {_length(late)} ago: nobody was on duty for it"]
-    return lines + (_off_duty(facts, due) or _dead_components(facts) or _on_its_way(facts))
+    return lines + (off_duty or _dead_components(facts) or _on_its_way(facts))
 
 
 def _off_duty(facts: Facts, due: datetime) -> list[str]:

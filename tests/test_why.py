@@ -38,8 +38,13 @@ def why(run: Run, *words: str) -> str:
 
 
 def last_due(now: datetime) -> datetime:
-    """The last whole minute that is at least ten seconds ago."""
-    return (now - timedelta(seconds=10)).replace(second=0, microsecond=0)
+    """When a job that is due once an hour was due last, some minutes ago."""
+    return (now - timedelta(minutes=10)).replace(second=0, microsecond=0)
+
+
+def hourly(now: datetime) -> str:
+    """The cron expression of that job."""
+    return f"{last_due(now).minute} * * * *"
 
 
 def execution(db: DictConnection, job_id: int, due: datetime, status: str, **columns: Any) -> None:
@@ -56,7 +61,7 @@ def execution(db: DictConnection, job_id: int, due: datetime, status: str, **col
 
 def test_on_time(run: Run, db: DictConnection, now: datetime) -> None:
     """What ran on time is said to have."""
-    job_id = add(run, db, "--cron", "* * * * *")
+    job_id = add(run, db, "--cron", hourly(now))
     add_execution(db, job_id, last_due(now))
     assert "it did run: " in why(run)
     assert "on time, and was a success after 1 attempt" in why(run)
@@ -64,7 +69,7 @@ def test_on_time(run: Run, db: DictConnection, now: datetime) -> None:
 
 def test_late(run: Run, db: DictConnection, now: datetime) -> None:
     """A late success says how late, and that nobody was on duty."""
-    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now)), last_due(now)
     execution(db, job_id, due, "success", attempt=1, started_at=due + timedelta(seconds=7))
     assert "7.0 s late" in why(run)
     assert "nobody was on duty before" in why(run)
@@ -72,7 +77,7 @@ def test_late(run: Run, db: DictConnection, now: datetime) -> None:
 
 def test_late_by_its_jitter(run: Run, db: DictConnection, now: datetime) -> None:
     """What the row itself asks for is named as the cause."""
-    job_id, due = add(run, db, "--cron", "* * * * *", "--jitter", "10m"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now), "--jitter", "10m"), last_due(now)
     delay = job_from_row(jobs.find(db, "a job")).schedule.delay(due)
     execution(db, job_id, due, "success", attempt=1, started_at=due + delay)
     assert "its jitter asks for" in why(run)
@@ -80,7 +85,7 @@ def test_late_by_its_jitter(run: Run, db: DictConnection, now: datetime) -> None
 
 def test_failed(run: Run, db: DictConnection, now: datetime) -> None:
     """A failure comes with the error, every failed attempt, and the way to send it again."""
-    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now)), last_due(now)
     attempts = [{"attempt": 1, "error": "GET example.com 503"}, {"attempt": 2, "error": "GET example.com 404"}]
     facts = {"attempt": 2, "started_at": due, "attempts": attempts, "error": "GET example.com 404"}
     execution(db, job_id, due, "failed", **facts)
@@ -92,7 +97,7 @@ def test_failed(run: Run, db: DictConnection, now: datetime) -> None:
 
 def test_skipped_for_overlap(run: Run, db: DictConnection, now: datetime) -> None:
     """What is still under way is named, and what to write if that is not wanted."""
-    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now)), last_due(now)
     execution(db, job_id, due - MINUTE, "running", attempt=1, started_at=due - MINUTE)
     execution(db, job_id, due, "skipped", reason="the execution before it was still running")
     assert f"under way: {due - MINUTE:%Y-%m-%d %H:%M:%S} UTC, attempt 1" in why(run)
@@ -111,7 +116,7 @@ def test_paused(run: Run, db: DictConnection) -> None:
 
 def test_missed(run: Run, db: DictConnection, now: datetime) -> None:
     """A missed one says when that was found, and by which rule it was not made up for."""
-    job_id, due = add(run, db, "--cron", "* * * * *", "--misfire", "skip"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now), "--misfire", "skip"), last_due(now)
     reason = "nobody was on duty in time"
     execution(db, job_id, due, "missed", reason=reason, finished_at=due + timedelta(hours=3))
     assert "found 3.0 h later, by its rule (misfire skip" in why(run)
@@ -119,7 +124,7 @@ def test_missed(run: Run, db: DictConnection, now: datetime) -> None:
 
 def test_waiting(run: Run, db: DictConnection, now: datetime) -> None:
     """One that waits says for what."""
-    job_id, due = add(run, db, "--cron", "* * * * *", "--overlap", "queue"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now), "--overlap", "queue"), last_due(now)
     execution(db, job_id, due - MINUTE, "running", attempt=1, started_at=due - MINUTE)
     execution(db, job_id, due, "retrying", reason="waits for the execution before it")
     assert "it waits: " in why(run)
@@ -160,7 +165,7 @@ def test_a_row_that_cannot_run(run: Run, db: DictConnection) -> None:
 
 def test_another_occurrence(run: Run, db: DictConnection, now: datetime) -> None:
     """`--at` asks about an earlier one; `--json` is for scripts."""
-    job_id, due = add(run, db, "--cron", "* * * * *"), last_due(now)
+    job_id, due = add(run, db, "--cron", hourly(now)), last_due(now)
     execution(db, job_id, due - 5 * MINUTE, "cancelled", reason="the run was ended in Airflow")
     made = document(run("why", "a job", "--at", (due - 5 * MINUTE).isoformat(), "--json"))
     assert made["why"][0].endswith("the run was ended in Airflow")
