@@ -134,6 +134,10 @@ BY_MINUTE = [
     ("Africa/Casablanca", at("2026-03-21 21:00")),
     ("America/St_Johns", at("2026-11-01 00:00")),
     ("Pacific/Apia", at("2011-12-29 20:00")),
+    ("Antarctica/Troll", at("2026-03-28 18:00")),
+    ("Antarctica/Troll", at("2026-10-24 18:00")),
+    ("America/Sao_Paulo", at("2018-11-03 18:00")),
+    ("America/Sao_Paulo", at("2019-02-16 18:00")),
 ]
 BY_SECOND = [
     ("Europe/Berlin", at("2026-03-29 00:30")),

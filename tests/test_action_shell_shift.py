@@ -49,6 +49,22 @@ async def test_the_ledger_has_code_and_output(post: Post, db: DictConnection) ->
     assert row["output"] == {"line": "exit code 0", "code": 0, "excerpt": f"{key} 1\n"}
 
 
+async def test_who_starts_a_run_does_not_choose_the_command(post: Post, db: DictConnection) -> None:
+    """A run's conf may replace other settings, but not what is run."""
+    job = add_job(db, "a", kind="shell", payload='{"command": "echo $WHO"}')
+    now = datetime.now(UTC)
+    conf = {"environment": {"WHO": "ada"}}
+    assert (await job_shift.stand(Shift(job, now, "one", 1, by_hand=True, conf=conf), post)).state == "success"
+    assert one(db, "select output ->> 'excerpt' as said from execution") == {"said": "ada\n"}
+    db.execute("delete from execution")
+    conf = {"command": "echo something else"}
+    ending = await job_shift.stand(Shift(job, now, "other", 1, by_hand=True, conf=conf), post)
+    assert (ending.state, ending.line) == (
+        "failed",
+        "command cannot be replaced for one run of kind 'shell'; edit the row",
+    )
+
+
 async def test_a_failed_command_is_retried_and_given_up(post: Post, db: DictConnection) -> None:
     """Another exit code is another attempt for Airflow to make; a final one is not."""
     payload = '{"command": "echo no; exit 4", "no_retry_on": [5]}'

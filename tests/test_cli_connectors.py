@@ -77,7 +77,7 @@ def test_add_says_what_was_added(run: Run, db: DictConnection) -> None:
         (["a", "pyhton"], "unknown kind 'pyhton'; did you mean 'python'?"),
         (["a", "python"], "function: Field required"),
         (["a", *SHOP, "--set", "functoin=x"], "functoin: Extra inputs are not permitted"),
-        (["a", *SHOP, "--every", "10s"], "write every >= 1 minute"),
+        (["a", *SHOP, "--every", "10s"], "at most once a minute"),
         (["a", *SHOP, "--every", "often"], "--every: 'often' is not a duration"),
         (["a", *SHOP, "--rate-limit", "10/s"], "--rate-limit: '10/s' is not a rate; write 10/second"),
         (["a", *SHOP, "--budget", "nobody's"], "there is no budget of this name"),
@@ -141,7 +141,7 @@ def test_edit_can_rename_and_replace(run: Run) -> None:
     [
         ([], "nothing to change"),
         (["--kind", "webhook"], "function: Extra inputs are not permitted"),
-        (["--every", "5s"], "write every >= 1 minute"),
+        (["--every", "5s"], "at most once a minute"),
         (["--unset", "nothing"], "the config has no such key"),
         (["--name", "b"], "a connector with this name exists already"),
         (["--timeout", "2h"], "connector_timeout_check"),

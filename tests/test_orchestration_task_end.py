@@ -20,12 +20,13 @@ from sqlalchemy import Float, text
 from sqlalchemy.orm import Session
 
 from include.orchestration.task_end import end_event, register
+from include.retry import RetryPolicy
 from include.shifts.shift import Ending
 
 pytest_plugins = ["tests.airflow_fixtures"]
 pytestmark = OF_AIRFLOW
 
-_RETRYING = {"retries": 2, "retry_delay": timedelta(0), "retry_backoff": 1.0}
+_RETRYING = {"retry": RetryPolicy(retries=2, delay=timedelta(0), backoff=1.0)}
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_skip_is_a_skip(deferred: Callable[..., Deferred]) -> None:
 @pytest.mark.parametrize("state", ["success", "failed", "retry"])
 def test_the_control_word_stays_inside(deferred: Callable[..., Deferred], state: str) -> None:
     """What the trigger tells the handler is not among the task's results."""
-    run = deferred(retries=0)
+    run = deferred(retry=RetryPolicy(retries=0))
     run.submit(ending(state))
     assert set(run.xcoms()) == {"return_value"}
 

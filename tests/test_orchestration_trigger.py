@@ -196,7 +196,7 @@ async def test_a_failure_says_whether_to_try_again(
     insert: Insert, receiver: Server, path: str, retries: int, state: str, control: dict[str, Any]
 ) -> None:
     """What a retry may mend is for Airflow to retry, after the wait that the server or the row asks for."""
-    id = insert(payload={"url": receiver.url(path)}, retries=retries)
+    id = insert(payload={"url": receiver.url(path)}, retries=retries, retry_jitter=0)
     event = await ended(trigger(id))
     assert how(event) == (state, control)
     assert len(receiver.received) == 1

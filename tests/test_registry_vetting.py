@@ -62,3 +62,10 @@ def test_a_connectors_notice_is_judged_too(db: DictConnection) -> None:
     assert row is not None
     with pytest.raises(ConfigError, match="url"):
         registry.vet(connector_from_row(row))
+
+
+@pytest.mark.parametrize(("kind", "field"), [("sql", "sql"), ("shell", "command"), ("python", "function")])
+def test_what_a_record_holds_is_never_run(db: DictConnection, kind: str, field: str) -> None:
+    """What a kind runs as it is written cannot be a template of a workflow, whatever else in the payload is."""
+    with pytest.raises(ConfigError, match=f"{field} cannot be a template"):
+        vet_workflow(db, kind=kind, every="1 minute", payload={field: "select '{{ record.payload.title }}'"})

@@ -133,7 +133,7 @@ def test_waiting(run: Run, db: DictConnection, now: datetime) -> None:
 def test_nothing_alive(run: Run, db: DictConnection) -> None:
     """Where no process is alive, that is the reason."""
     add(run, db, "--cron", "* * * * *")
-    assert "no process of Millrace is alive" in why(run)
+    assert "`./millrace status` shows what runs" in why(run)
 
 
 def test_by_hand(run: Run, db: DictConnection) -> None:
