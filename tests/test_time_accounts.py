@@ -84,4 +84,4 @@ async def test_a_pause_over_a_change_of_shifts_leaves_no_hole(
         db.execute("delete from job")
         await asyncio.gather(old, new)
         assert_each_once(of(db, job_id), SECOND, server)
-    assert {row["reason"] for row in of(db, job_id)} <= {None, "the job was paused", "paused"}
+    assert "the job was paused" in {row["reason"] for row in of(db, job_id) if row["status"] == "missed"}

@@ -37,10 +37,10 @@ async def test_misfire_decides_after_a_downtime_of_a_fast_schedule(
         job_id = add(db, server, every="10 seconds", starts_at=start, misfire=misfire, max_lateness=max_lateness)
         known_since(db, job_id, start - SECOND, accounted=now - 65 * SECOND)
         shift = asyncio.create_task(stand(post, job_id, now - 65 * SECOND))
-        await until(lambda: sum(row["finished_at"] is not None for row in executions(db)) == 7)
+        await until(lambda: sum(row["finished_at"] is not None for row in executions(db)) >= 7)
         db.execute("delete from job")
         await shift
-        rows = of(db, job_id)[1:]
+        rows = of(db, job_id)[1:7]
         assert_each_once(rows, 10 * SECOND, server)
     assert [round((row["scheduled_for"] - now) / SECOND) for row in rows if row["status"] == "success"] == executed
     assert {row["reason"] for row in rows if row["status"] == "missed"} <= {"nobody was on duty in time"}
