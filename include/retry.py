@@ -13,6 +13,8 @@ from datetime import timedelta
 
 from include.errors import RetryableError
 
+_LONGEST_SECONDS = 30 * 86_400.0  # whatever a receiver says
+
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
@@ -36,7 +38,7 @@ class RetryPolicy:
         longest = self.longest.total_seconds()
         seconds = min(self.delay.total_seconds() * self.backoff ** min(failures - 1, 64), longest)
         seconds *= 1 + self.jitter * _draw(f"{salt} {failures}")
-        return timedelta(seconds=max(seconds, at_least_seconds))
+        return timedelta(seconds=min(max(seconds, at_least_seconds), _LONGEST_SECONDS))
 
 
 def _draw(text: str) -> float:

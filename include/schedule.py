@@ -26,12 +26,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from itertools import islice, pairwise
 
 from include.errors import ConfigError
 from include.wall_cron import EPOCH, SECOND, TICK, UTC, wall_cron, zone_named
 
 MINUTE = timedelta(minutes=1)
 LONGEST = timedelta(days=36525)
+_GAPS_LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +73,24 @@ class Schedule:
             wall_cron(self.cron, self.timezone)
         if self.every is not None and not SECOND <= self.every <= LONGEST:
             raise ConfigError(f"every is {_spell(self.every)}; write 1 second at least, 100 years at most")
+        self._validate_jitter()
         if self.fixed_delay and self.every is None:
             raise ConfigError("every_mode is fixed_delay, but there is no every; write every, or every_mode fixed_rate")
         if self.run_at is not None and self.next_after(self.run_at - TICK) is None:
             window = f"starts_at {self.starts_at} (inclusive) to ends_at {self.ends_at} (exclusive)"
             raise ConfigError(f"run_at {self.run_at} lies outside {window}; move or clear one of them")
+
+    def _validate_jitter(self) -> None:
+        """Occurrences keep their order: none is put off beyond the next one."""
+        if not self.jitter:
+            return
+        gap = self.every
+        if self.cron is not None:
+            dues = list(islice(self.between(self.anchor, self.anchor + LONGEST), _GAPS_LOOKED_AT + 1))
+            gap = min((later - earlier for earlier, later in pairwise(dues)), default=None)
+        if gap is not None and self.jitter > gap:
+            longest = f"two occurrences are as little as {_spell(gap)} apart"
+            raise ConfigError(f"jitter is {_spell(self.jitter)}, but {longest}; write that at most")
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The smallest occurrence strictly later than `instant`, in UTC; None if there is no more."""

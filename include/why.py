@@ -43,11 +43,13 @@ def _never_due(facts: Facts) -> list[str]:
 
 
 def _without_execution(facts: Facts, due: datetime) -> list[str]:
-    late = facts.now - due
+    instant = due + facts.job.schedule.delay(due)
     off_duty = _off_duty(facts, due)
-    if late < _UNDER_WAY and not off_duty:
-        return [f"it is due just now ({_at(due)}); ask again in a moment"]
-    lines = [f"nothing is known of {_at(due)}, {_length(late)} ago: nobody was on duty for it"]
+    if facts.now < instant:
+        return [f"it has not run yet: its jitter delays {_at(due)} until {_at(instant)}", *off_duty]
+    if facts.now - instant < _UNDER_WAY and not off_duty:
+        return [f"it is due just now ({_at(instant)}); ask again in a moment"]
+    lines = [f"nothing is known of {_at(due)}, {_length(facts.now - due)} ago: nobody was on duty for it"]
     return lines + (off_duty or _dead_components(facts) or _on_its_way(facts))
 
 
@@ -168,15 +170,18 @@ def _lateness(facts: Facts, due: datetime, began: datetime, late: timedelta) -> 
         return []
     job = facts.job
     jitter = job.schedule.delay(due)
-    if jitter and late - jitter <= _LATE:
-        return [f"its jitter asks for {_length(jitter)} of that"]
+    lines = [f"its jitter asks for {_length(jitter)} of that"] if jitter else []
+    if late - jitter <= _LATE:
+        return lines
     known = facts.airflow or {}
     started: datetime | None = known.get("run_started_at")
     if due < job.schedule_changed_at + timedelta(seconds=30) and due >= job.schedule_changed_at:
-        return [f"its schedule was new (since {_at(job.schedule_changed_at)}), and its first shift still on the way"]
-    if started is not None and started > due:
-        return [f"Airflow started its run only at {_at(started)}: nobody was on duty before"]
-    return [f"it was claimed only at {_at(began)}: nobody was on duty before, or the process was busy"]
+        why = f"its schedule was new (since {_at(job.schedule_changed_at)}), and its first shift still on the way"
+    elif started is not None and started > due + jitter:
+        why = f"Airflow started its run only at {_at(started)}: nobody was on duty before"
+    else:
+        why = f"it was claimed only at {_at(began)}: nobody was on duty before, or the process was busy"
+    return [*lines, why]
 
 
 def _failed_attempts(execution: dict[str, Any]) -> list[str]:

@@ -19,6 +19,7 @@ from include.egress import Egress
 from include.errors import ConfigError, PermanentError, RetryableError
 from include.local.home import PROJECT
 from include.model import Call, Connection, Output
+from include.shifts.notices import wording
 from include.store import jobs
 from include.store.db import DictConnection
 from include.store.rows import job_from_row, workflow_from_row
@@ -179,3 +180,12 @@ def test_what_the_page_names_is_there() -> None:
     told = re.findall(r"^\| `(\w+)` \|", PAGE, re.MULTILINE)
     there = [name for name, error in vars(errors).items() if isinstance(error, type) and issubclass(error, Exception)]
     assert sorted(told) == sorted({*there} - {"MillraceError", "AttemptError", "RefusedError"})
+
+
+def test_what_a_kind_may_say_is_all_on_the_page() -> None:
+    """Each name that the registry looks for in a kind's file is explained, and no other."""
+    read = re.findall(r'getattr\(module, "([A-Z_]+)"', (PROJECT / "include" / "registry.py").read_text())
+    assert sorted(re.findall(r"^- `([A-Z_]+)`: ", PAGE, re.MULTILINE)) == sorted(read)
+    told = wording([{"name": "a", "event": "test", "count": 1, "detail": "x"}], {"test": 1}, 1)
+    [names] = re.findall(r"there are (`summary`.*?)\.", PAGE, re.DOTALL)
+    assert sorted(re.findall(r"`(\w+)`", names)) == sorted(told)

@@ -10,6 +10,7 @@ import pytest
 
 from include.store.db import DictConnection
 from include.store.ledger import Result
+from include.store.notices import Outbox
 from tests.health_rows import DUE, WEBHOOK, clean, details, events, health, job, outcomes, told_job
 from tests.test_store import add_job, one
 
@@ -154,6 +155,9 @@ async def test_processes_that_write_about_the_same_jobs_do_not_lock_each_other_o
                 await other.execute("update job set timeout = timeout + interval '1 s' where id = %s", (ids[5],))
 
     await asyncio.gather(work(ids, 1), work(ids[::-1], 2), edit())
+    outbox = Outbox(database_url)
+    await outbox.count_queued()
+    await outbox.close()
     rows = db.execute("select failures from job_health").fetchall()
     assert [row["failures"] for row in rows] == [0] * 10
 

@@ -164,8 +164,12 @@ async def test_a_cancel_in_the_middle_of_retries_is_the_end(database_url: str, d
 class Broken:
     """A queue that always has something due: it fails to say what, then gives work that breaks, then nothing."""
 
+    room = 2
+
     def __init__(self) -> None:
         self.takes = 0
+
+    def wind_up(self) -> None: ...
 
     async def take(self, most: int) -> Sequence[Work]:
         self.takes += 1

@@ -175,8 +175,8 @@ async def test_what_was_claimed_and_never_heard_of_is_claimed_again(database_url
     heard, unheard = add_timer(db, URL, due_at=LONG_AGO), add_timer(db, URL, due_at=LONG_AGO)
     async with pump_of(database_url) as pump:
         await pump.take(2, FAR)
-        assert [(t.id, t.attempt) for t in await pump.take_over(10, {heard})] == [(unheard, 1)]
-        assert await pump.take_over(10, {heard, unheard}) == []
+        assert [(t.id, t.attempt) for t in await pump.take_over(10, {heard}, [1])] == [(unheard, 1)]
+        assert await pump.take_over(10, {heard, unheard}, [1]) == []
 
 
 async def test_claims_of_the_living_are_theirs(database_url: str, db: DictConnection) -> None:
@@ -185,8 +185,8 @@ async def test_claims_of_the_living_are_theirs(database_url: str, db: DictConnec
     async with pump_of(database_url) as other:
         async with pump_of(database_url) as dying:
             await dying.take(1, FAR)
-            assert await other.take_over(10, ()) == []
-        [taken] = await other.take_over(10, ())
+            assert await other.take_over(10, (), [1]) == []
+        [taken] = await other.take_over(10, (), [1])
     assert (taken.id, taken.attempt) == (timer_id, 2)
     [entry] = timer(db, timer_id)["attempts"]
     assert (entry["attempt"], entry["error"]) == (1, "the process that was sending it died")
@@ -201,7 +201,7 @@ async def test_what_a_pump_hands_back_is_free_at_once(database_url: str, db: Dic
         await mine.hand_back({begun})
         row = timer(db, unsent)
         assert (row["status"], row["attempt"], row["fired_at"]) == ("pending", 0, None)
-        assert [(t.id, t.attempt) for t in await other.take_over(10, ())] == [(begun, 2)]
+        assert [(t.id, t.attempt) for t in await other.take_over(10, (), [1])] == [(begun, 2)]
         assert [(t.id, t.attempt) for t in await other.take(10, FAR)] == [(unsent, 1)]
 
 

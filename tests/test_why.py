@@ -81,6 +81,47 @@ def test_late_by_its_jitter(run: Run, db: DictConnection, now: datetime) -> None
     delay = job_from_row(jobs.find(db, "a job")).schedule.delay(due)
     execution(db, job_id, due, "success", attempt=1, started_at=due + delay)
     assert "its jitter asks for" in why(run)
+    assert "nobody was on duty" not in why(run)
+
+
+def test_late_beyond_its_jitter(run: Run, db: DictConnection, now: datetime) -> None:
+    """What the jitter does not explain has a reason of its own."""
+    job_id, due = add(run, db, "--cron", hourly(now), "--jitter", "10m"), last_due(now)
+    delay = job_from_row(jobs.find(db, "a job")).schedule.delay(due)
+    execution(db, job_id, due, "success", attempt=1, started_at=due + delay + timedelta(seconds=7))
+    assert "its jitter asks for" in why(run)
+    assert "nobody was on duty before" in why(run)
+
+
+def delayed(run: Run, db: DictConnection, now: datetime) -> datetime:
+    """A job that was due a moment ago, but for its jitter; the instant until which that delays it."""
+    add(run, db, "--every", "24h", "--jitter", "24h")
+    due = now.replace(microsecond=0)
+    while True:
+        db.execute("update job set starts_at = %s", (due,))
+        db.execute("update job set schedule_changed_at = now() - interval '1 day'")
+        delay = job_from_row(jobs.find(db, "a job")).schedule.delay(due)
+        if delay > MINUTE:
+            return due + delay
+        due -= timedelta(seconds=1)
+
+
+def test_delayed_by_its_jitter(run: Run, db: DictConnection, now: datetime) -> None:
+    """One whose instant is still to come is not late: it says until when its jitter delays it."""
+    until = delayed(run, db, now)
+    said = why(run)
+    assert "it has not run yet: its jitter delays " in said
+    assert f"until {until:%Y-%m-%d %H:%M:%S} UTC" in said
+    assert "on duty" not in said
+
+
+def test_paused_while_delayed(run: Run, db: DictConnection, now: datetime) -> None:
+    """If somebody pauses it before that instant, this is said as well."""
+    delayed(run, db, now)
+    run("pause", "a job")
+    said = why(run)
+    assert "its jitter delays " in said
+    assert "it is paused, by " in said
 
 
 def test_failed(run: Run, db: DictConnection, now: datetime) -> None:

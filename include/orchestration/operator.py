@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import Any
 
 from airflow.exceptions import AirflowException, AirflowFailException, AirflowSkipException
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, RetryDecision, RetryPolicy
 from airflow.triggers.base import StartTriggerArgs
 
 from include.actions._process import end_all
@@ -17,11 +18,33 @@ _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 log = logging.getLogger(__name__)
 
 
+class TryAgain(AirflowException):
+    """The shift wants another try, not before `after_seconds` if that is given."""
+
+    def __init__(self, line: str, after_seconds: float | None) -> None:
+        super().__init__(line)
+        self.after_seconds = after_seconds
+
+
+class WaitAsTold(RetryPolicy):
+    """Waits as the shift says, by the row's retry policy and `Retry-After`, and not as Airflow would.
+
+    Airflow asks it on the worker, after a failure; how many tries there are stays Airflow's business.
+    """
+
+    def evaluate(
+        self, exception: BaseException, try_number: int, max_tries: int, context: Any | None = None
+    ) -> RetryDecision:
+        if isinstance(exception, TryAgain) and exception.after_seconds is not None:
+            return RetryDecision.retry(delay=timedelta(seconds=exception.after_seconds))
+        return RetryDecision.default()
+
+
 class WorkerShiftOperator(BaseOperator):
     """Does a shift on a worker, for what must not run in the triggerer: people's own code, which may block."""
 
     def __init__(self, *, table: str, row_id: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(retry_policy=WaitAsTold(), **kwargs)
         self.table = table
         self.row_id = row_id
 
@@ -35,7 +58,7 @@ class WorkerShiftOperator(BaseOperator):
         if ending.state == "failed":
             raise AirflowFailException(ending.line)
         if ending.state == "retry":
-            raise AirflowException(ending.line)
+            raise TryAgain(ending.line, ending.after_seconds)
         log.info("%s", ending.line)
         return str(ending.line)
 
@@ -53,7 +76,7 @@ class WorkerShiftOperator(BaseOperator):
         post = Post(settings(), connections.find, open_database=databases.open_database, is_on_worker=True)
         await post.open()
         try:
-            shift = shift_of(self.table, self.row_id, context["dag_run"], context["ti"].try_number)
+            shift = shift_of(self.table, self.row_id, context["dag_run"], context["ti"])
             return await SHIFTS[self.table].stand(shift, post)
         finally:
             await post.close()

@@ -120,6 +120,9 @@ class ShiftTimetable(Timetable):
         if self.schedule.run_at is not None:
             return self.schedule.run_at if last_due != self.schedule.run_at else None
         after = self.changed_at if last_due is None else last_due
+        if self.schedule.fixed_delay and last_due is not None:
+            # When it is due only its shift knows: from the first occurrence on, there is one without a break.
+            return max(shift_end(self.schedule.salt, last_due, self.length), now.replace(microsecond=0))
         if self.schedule.holds_many or self.continuous:
             if last_due is None:
                 return self.schedule.next_after(max(after, now))

@@ -66,20 +66,21 @@ class ShiftTrigger(BaseTrigger):
             return Ending("failed", f"this release has no shifts for rows of {self.kind!r}")
         task_instance = self.task_instance
         run = task_instance.get_template_context()["dag_run"]
-        self._shift = shift_of(self.kind, int(self.id), run, task_instance.try_number)
+        self._shift = shift_of(self.kind, int(self.id), run, task_instance)
         ending: Ending = await SHIFTS[self.kind].stand(self._shift, await _post())
         return ending
 
 
-def shift_of(table: str, row_id: int, run: Any, try_number: int) -> Shift:
-    """What Airflow says about a run."""
+def shift_of(table: str, row_id: int, run: Any, task_instance: Any) -> Shift:
+    """What Airflow says about a run, and its try."""
     by_hand = str(run.run_type) != "scheduled"
     return Shift(
         table=table,
         row_id=row_id,
         due=(run.data_interval_end or run.logical_date or run.run_after).astimezone(timezone.utc),
         run_id=run.run_id,
-        try_number=try_number,
+        try_number=task_instance.try_number,
+        is_last_try=task_instance.try_number > (task_instance.max_tries or 0),
         by_hand=by_hand,
         conf=dict(run.conf or {}) if by_hand else {},
     )

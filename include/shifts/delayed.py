@@ -37,11 +37,11 @@ async def fire_delayed(duty: Duty) -> None:
         due = _due(board)
         if due is None or due >= duty.until:
             return
-        if await duty.rung_before(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD):
-            continue
-        if utcnow() >= (duty.until if duty.active else duty.border):
+        was_active = duty.active
+        rung = await duty.rung_before(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD)
+        if not was_active and utcnow() >= duty.border:
             return
-        if duty.active:
+        if was_active and not rung:
             await _execute(duty, due)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +24,17 @@ log = logging.getLogger(__name__)
 
 _ASK_AGAIN_SECONDS = 0.5
 _FAR = timedelta(days=36_500)
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """What is to be executed, and how; `schedule_revision` is the one of the schedule that `due` was worked out by."""
+
+    due: datetime
+    schedule_revision: int
+    release: bool = False
+    redrive: bool = False
+    patient: bool = False
 
 
 class Duty:
@@ -64,36 +76,37 @@ class Duty:
         on_worker = kind in registry.action_kinds() and registry.action(kind).runs_on == "worker"
         return on_worker and not self.post.is_on_worker
 
-    def is_due(self, due: datetime) -> bool:
-        """Whether the row, as last read, is due then; with a fixed delay it can be at any instant."""
-        if self.job.schedule.fixed_delay:
-            return due > self.job.schedule_changed_at
-        return self.job.schedule.is_occurrence(due)
-
-    async def execute(self, due: datetime, *, release: bool = False, redrive: bool = False) -> Attempt | None:
+    async def execute(
+        self, due: datetime, *, release: bool = False, redrive: bool = False, patient: bool = False, wait: bool = True
+    ) -> Attempt | None:
         """Claim an occurrence and see it through; None if there is nothing (any more) to execute.
 
-        `release` leaves retries to Airflow: a failed attempt that may be retried is returned as such. `redrive`: a
-        failed execution, which somebody wants sent again.
+        `release` leaves retries to Airflow, or to whoever comes next: a failed attempt that may be retried is returned
+        as such. `redrive`: a failed execution, which somebody wants sent again. `patient`: it waits for what is under
+        way, whatever the overlap rule. Without `wait`, what would have to wait is returned as an attempt to come.
         """
+        order = _Order(due, self.job.schedule_revision, release, redrive, patient)
         rings = self.bell.rings
-        claim = await self._claim(due, redrive=redrive)
+        claim = await self._claim(order)
         while claim is not None and claim.verdict == "busy":
+            if not wait:
+                return Attempt("retrying", claim.reason or "waits", _ASK_AGAIN_SECONDS)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
-            claim = await self._claim(due, redrive=redrive)
-        return None if claim is None else await self._carry_out(due, claim, rings, release=release, redrive=redrive)
+            claim = await self._claim(order)
+        return None if claim is None else await self._carry_out(order, claim, rings)
 
     async def start(self, due: datetime) -> bool:
         """Claim an occurrence now and execute it in the background; by the overlap rule if one is under way.
 
         False: there was nothing to do here, for another shift has done it or is at it.
         """
+        order = _Order(due, self.job.schedule_revision)
         rings = self.bell.rings
-        claim = await self._claim(due)
+        claim = await self._claim(order)
         if claim is None:
             return False
         if claim.verdict == "mine":
-            self.spawn(self._carry_out(due, claim, rings), due)
+            self.spawn(self._carry_out(order, claim, rings), due)
         elif claim.verdict == "busy":
             self.spawn(self.execute(due), due)
         elif claim.verdict == "skipped":
@@ -139,29 +152,29 @@ class Duty:
             if made.status == "failed":
                 log.warning("%s failed: %s", due.isoformat(), made.line)
 
-    async def _carry_out(
-        self, due: datetime, claim: Claim, rings: int, *, release: bool = False, redrive: bool = False
-    ) -> Attempt | None:
+    async def _carry_out(self, order: _Order, claim: Claim, rings: int) -> Attempt | None:
         """Attempt a claimed occurrence on its instant, and again as the retry policy says.
 
         `rings`: how often the bell had been rung when it was claimed; what was rung since may be an edit.
         """
-        while claim.verdict == "mine":
-            if claim.attempt == 1 and not self.shift.by_hand:
-                await sleep_until(due + self.job.schedule.delay(due))
-                if self.bell.rings != rings and (withdrawn := await self._withdrawn(due, claim)) is not None:
-                    return withdrawn
-            if claim.revision != self.job.revision:
-                await self.reload()
+        due = order.due
+        while claim.verdict in ("mine", "busy"):
             wait_seconds = _ASK_AGAIN_SECONDS
-            with suppress(LeaseLost):  # then nothing was sent; ask whose it is now
-                made = await attempt(self.post, self.job, due, claim, self.shift, release=release)
-                if made.status != "retrying" or release:
-                    return made
-                log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
-                wait_seconds = made.after_seconds
+            if claim.verdict == "mine":
+                if claim.attempt == 1 and not self.shift.by_hand:
+                    await sleep_until(due + self.job.schedule.delay(due))
+                    if self.bell.rings != rings and (withdrawn := await self._withdrawn(order, claim)) is not None:
+                        return withdrawn
+                if claim.revision != self.job.revision:
+                    await self.reload()
+                with suppress(LeaseLost):  # then nothing was sent; ask whose it is now
+                    made = await attempt(self.post, self.job, due, claim, self.shift, release=order.release)
+                    if made.status != "retrying" or order.release:
+                        return made
+                    log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
+                    wait_seconds = made.after_seconds
             await asyncio.sleep(wait_seconds)
-            again = await self._claim(due, redrive=redrive)
+            again = await self._claim(order)
             if again is None:
                 return None
             claim = again
@@ -171,47 +184,55 @@ class Duty:
             return Attempt("skipped", f"skipped: {claim.reason}")
         return Attempt(claim.status or "skipped", f"{claim.status} already")
 
-    async def _withdrawn(self, due: datetime, claim: Claim) -> Attempt | None:
+    async def _withdrawn(self, order: _Order, claim: Claim) -> Attempt | None:
         """The end of a claim whose row was paused, rescheduled or deleted before the instant came; None: go on."""
         reason = None
         if not await self.reload():
             reason = "the job was deleted"
-        elif not self.is_due(due):
+        elif not self._is_due(order):
             reason = "the schedule was changed"
-        elif not self.job.is_active or (self.job.paused_until is not None and self.job.paused_until > due):
+        elif not self.job.is_active or (self.job.paused_until is not None and self.job.paused_until > order.due):
             reason = "paused"
         if reason is None:
             return None
-        await withdraw(self.post, due, claim, self.shift, reason)
+        await withdraw(self.post, order.due, claim, self.shift, reason)
         return Attempt("skipped", f"skipped: {reason}")
 
-    async def _name_if_owed(self, due: datetime) -> None:
-        """An occurrence that fell due before the schedule was changed, and was not claimed in time, is missed."""
+    def _is_due(self, order: _Order) -> bool:
+        """Whether the row, as last read, is due then; with a fixed delay, by the schedule that the instant is of."""
+        if self.job.schedule.fixed_delay:
+            return self.job.schedule_revision == order.schedule_revision
+        return self.job.schedule.is_occurrence(order.due)
+
+    async def _drop(self, due: datetime) -> None:
+        """An occurrence of a schedule that was changed: no longer waited for, and missed if it fell due before that."""
+        await self.post.ledger.drop(self.job.id, due, claim=self.shift.token, reason="the schedule was changed")
         if due <= self.job.schedule_changed_at and not self.shift.by_hand:
             reason = "the schedule was changed before it was executed"
             await self.post.ledger.miss(self.job.id, [due], run_id=self.shift.run_id, reason=reason)
 
-    async def _claim(self, due: datetime, *, redrive: bool = False) -> Claim | None:
+    async def _claim(self, order: _Order) -> Claim | None:
         """Ask until there is a verdict to act on. None: the job is gone, or this is not its instant any more."""
         while True:
             claim = await self.post.ledger.claim(
                 Wish(
                     job_id=self.job.id,
-                    due=due,
+                    due=order.due,
                     schedule_revision=self.job.schedule_revision,
                     run_id=self.shift.run_id,
                     try_number=self.shift.try_number,
                     manual=self.shift.by_hand,
                     claim=self.shift.token,
-                    redrive=redrive,
+                    patient=order.patient,
+                    redrive=order.redrive,
                 )
             )
             if claim.verdict in ("deleted", "rescheduled"):
                 if not await self.reload():
                     await self.post.ledger.cancel(self.job.id, claim=self.shift.token, reason="the job was deleted")
                     return None
-                if not self.is_due(due):
-                    await self._name_if_owed(due)
+                if not self._is_due(order):
+                    await self._drop(order.due)
                     return None
             elif claim.verdict == "held":
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)

@@ -15,6 +15,7 @@ from include.shifts.bell import utcnow
 from include.shifts.perform import Doing, LeaseLost, entry, perform
 from include.shifts.post import Post
 from include.shifts.shift import Shift
+from include.shifts.storable import storable_text
 from include.store.ledger import Claim, Result
 
 log = logging.getLogger(__name__)
@@ -104,15 +105,16 @@ def judged(doing: Doing, retry: RetryPolicy, failures: int, output: Output | Non
     """What became of an attempt that gave an output or an error, which is failure number `failures`, if it is one."""
     if error is None:
         return Attempt("success", "" if output is None else output.line)
+    said = storable_text(str(error))
     if isinstance(error, RetryableError) and error.code is None and doing.delivery == "at_most_once":
-        return Attempt("failed", str(error), reason="unknown outcome")
+        return Attempt("failed", said, reason="unknown outcome")
     if retry.allows(error, failures):
         told = getattr(error, "after_seconds", None) or 0.0
-        return Attempt("retrying", str(error), retry.wait(failures, doing.key, told).total_seconds())
+        return Attempt("retrying", said, retry.wait(failures, doing.key, told).total_seconds())
     if isinstance(error, (AttemptError, ConfigError)):
-        return Attempt("failed", str(error))
+        return Attempt("failed", said)
     log.error("%s: kind %s raised", doing.key, doing.kind, exc_info=error)
-    return Attempt("failed", f"kind {doing.kind!r} raised {type(error).__name__}: {error}")
+    return Attempt("failed", f"kind {doing.kind!r} raised {type(error).__name__}: {said}")
 
 
 def document(output: Output) -> dict[str, Any]:

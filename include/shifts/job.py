@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -15,7 +17,7 @@ from include.shifts.bell import utcnow
 from include.shifts.delayed import fire_delayed
 from include.shifts.duty import Duty
 from include.shifts.execution import Attempt
-from include.shifts.owed import first_to_execute, missed
+from include.shifts.owed import GRACE, first_to_execute, missed, owed_until
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.shifts.window import shift_end
@@ -60,16 +62,32 @@ async def _stand(duty: Duty, board: Board) -> Ending:
     shift = duty.shift
     if duty.is_for_worker:
         return _FOR_WORKER
-    if duty.post.is_on_worker:  # the pumps, which redrive everything else, are not
-        for due in board.redrives:
-            await duty.execute(due, redrive=True)
-    if shift.by_hand:
-        return _ending(await duty.execute(shift.due, release=True))
-    if board.job.schedule.holds_many:
+    if board.job.schedule.holds_many and not shift.by_hand:
         return await _many(duty)
-    if shift.try_number > 1 or shift.due in board.unfinished:
-        return _ending(await duty.execute(shift.due, release=True))
-    return await _single(duty, board.accounted)
+    for due in board.unfinished:  # of a run that is over, so that nobody else comes back to it
+        if due != shift.due:
+            duty.spawn(duty.execute(due), due)
+    ending = await _one(duty, board)
+    await duty.idle()
+    if duty.post.is_on_worker:  # the pumps, which redrive everything else, are not
+        await _redrive(duty, board)
+    return ending
+
+
+async def _one(duty: Duty, board: Board) -> Ending:
+    """The run's own occurrence; Airflow retries it, as long as it gives the run another try."""
+    shift = duty.shift
+    release = not shift.is_last_try
+    if shift.by_hand or shift.try_number > 1 or shift.due in board.unfinished:
+        return _ending(await duty.execute(shift.due, release=release))
+    return await _single(duty, board.accounted, release)
+
+
+async def _redrive(duty: Duty, board: Board) -> None:
+    """An attempt at each execution that a person wants sent again; what fails again is for the job's next run."""
+    own = Duty(replace(duty.shift, by_hand=True, conf={}), duty.post, duty.job)
+    for due in board.redrives:
+        await own.execute(due, redrive=True, release=True, wait=False)
 
 
 async def end(shift: Shift, post: Post) -> None:
@@ -77,13 +95,13 @@ async def end(shift: Shift, post: Post) -> None:
     await post.ledger.cancel(shift.row_id, claim=shift.token, reason="the run was ended in Airflow")
 
 
-async def _single(duty: Duty, accounted: datetime | None) -> Ending:
+async def _single(duty: Duty, accounted: datetime | None, release: bool) -> Ending:
     """One occurrence, on its instant; a run that comes late is judged by the misfire rule."""
     due = duty.shift.due
     if not duty.job.schedule.is_occurrence(due):
         return _RESCHEDULED
     if due + duty.job.schedule.delay(due) < utcnow():
-        return await _late(duty, accounted)
+        return await _late(duty, accounted, release)
     while await duty.bell.sleep_until(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD):
         if not await duty.reload():
             return _DELETED
@@ -91,20 +109,26 @@ async def _single(duty: Duty, accounted: datetime | None) -> Ending:
             return _FOR_WORKER
         if not duty.job.schedule.is_occurrence(due):
             return _RESCHEDULED
-    return _ending(await duty.execute(due, release=True))
+    return _ending(await duty.execute(due, release=release))
 
 
-async def _late(duty: Duty, accounted: datetime | None) -> Ending:
-    """Account for everything up to the run's own occurrence. A newer one that is owed too has a run of its own."""
+async def _late(duty: Duty, accounted: datetime | None, release: bool) -> Ending:
+    """Account for everything up to the run's own occurrence. A newer one that is owed too has a run of its own.
+
+    A worker takes a moment to start, which is nobody's lateness.
+    """
     due, now = duty.shift.due, utcnow()
+    grace = GRACE if duty.post.is_on_worker else timedelta(0)
     since = min(_since(duty, accounted), due - _TICK)
-    await _write_missed(duty, since, now, _NOBODY)
-    first = first_to_execute(duty.job, since, now)
+    await _write_missed(duty, missed(duty.job, _within_ledger(duty, since, now), now, grace), _NOBODY)
+    first = first_to_execute(duty.job, since, now, grace)
     if first is None or first > due:
         return Ending("skipped", "missed: nobody was on duty in time")
     made: Attempt | None = None
+    # Where all are made up for, one after another, none is skipped because of another.
+    patient = duty.job.misfire == "all"
     for occurrence in duty.job.schedule.between(first - _TICK, due):
-        made = await duty.execute(occurrence, release=occurrence == due)
+        made = await duty.execute(occurrence, release=release and occurrence == due, patient=patient)
     return _ending(made)
 
 
@@ -128,6 +152,8 @@ async def _many(duty: Duty) -> Ending:
         if duty.job.schedule.fixed_delay:
             await fire_delayed(duty)
         else:
+            # One that is paused has left what fell due meanwhile to be accounted for.
+            handed_over = handed_over and duty.active
             await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
     await duty.idle()
     return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
@@ -151,14 +177,14 @@ async def _fire(duty: Duty, position: datetime) -> None:
         ):
             if not await duty.reload():
                 return
-        elif utcnow() >= (duty.until if duty.active else duty.border):
+        elif not duty.active and utcnow() >= duty.border:
             return
-        elif was_active and utcnow() - due <= _SLIP:
+        elif was_active and utcnow() - instant <= _SLIP:
             await _let_finish(duty)
             if not await duty.start(due) and due >= duty.border:
                 return  # another process is on duty
             position = due
-        late = utcnow() - due > _SLIP
+        late = utcnow() - instant > _SLIP
         settle = _PAUSED if duty.active and not was_active else _BEHIND if duty.active and late else None
 
 
@@ -172,21 +198,23 @@ async def _settle(duty: Duty, since: datetime, reason: str) -> datetime:
     """Account for what is owed since `since`; return the position after which the next occurrence is to be started."""
     while True:
         now = utcnow()
-        written = await _write_missed(duty, since, now, reason)
+        await _write_missed(duty, missed(duty.job, _within_ledger(duty, since, now), now), reason)
         first = first_to_execute(duty.job, since, now)
-        if first is not None:
-            if duty.job.misfire == "all":
-                await duty.idle()  # one after another: they are many, and all late
-            await duty.start(first)
-            since = first
-        elif not written:
-            return max(since, now)
+        if first is None:
+            return max(since, owed_until(duty.job, now))
+        if duty.job.misfire == "all":
+            await duty.idle()  # one after another: they are many, and all late
+        await duty.start(first)
+        since = first
 
 
-async def _write_missed(duty: Duty, since: datetime, now: datetime, reason: str) -> int:
+def _within_ledger(duty: Duty, since: datetime, now: datetime) -> datetime:
+    """`since`, or as far back as missed occurrences are written after a downtime."""
+    return max(since, now - timedelta(days=duty.post.settings.ledger_days))
+
+
+async def _write_missed(duty: Duty, owed: Iterator[datetime], reason: str) -> None:
     """Name what is missed, oldest first and before anything newer is claimed, so that a crash leaves no hole."""
-    horizon = now - timedelta(days=duty.post.settings.ledger_days)
-    owed = missed(duty.job, max(since, horizon), now)
     written = 0
     while part := list(islice(owed, _MISSED_AT_ONCE)):
         await duty.post.ledger.miss(duty.job.id, part, run_id=duty.shift.run_id, reason=reason)
@@ -194,7 +222,6 @@ async def _write_missed(duty: Duty, since: datetime, now: datetime, reason: str)
         await asyncio.sleep(0)
     if written:
         log.warning("%s missed: %s", written, reason)
-    return written
 
 
 def _since(duty: Duty, accounted: datetime | None) -> datetime:

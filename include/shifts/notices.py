@@ -86,6 +86,7 @@ class Notices:
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             try:
+                await self._outbox.count_queued()
                 await self.send()
                 if time.monotonic() - forgot_at > _FORGET_SECONDS:
                     forgot_at = time.monotonic()

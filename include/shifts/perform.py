@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
 from include import registry
 from include.deadline import within
-from include.errors import ConfigError, RetryableError
+from include.errors import ConfigError, PermanentError, RetryableError
 from include.model import Call, Delivering, Output
 from include.shifts.post import Post
+from include.shifts.storable import storable, storable_text
 from include.shifts.threaded import in_thread
 
 _GRACE_SECONDS = 10.0
@@ -63,10 +64,22 @@ async def perform(post: Post, doing: Doing, attempt: int, *, lease: int) -> Outp
         try:
             if on_worker:  # which ends in time by itself; what does not is left behind
                 blocking = cast("Callable[[Call[Any]], Output]", action.act)
-                return await within(seconds + _GRACE_SECONDS, in_thread(lambda: blocking(call)))
-            return await within(seconds, cast("Awaitable[Output]", action.act(call)))
+                output = await within(seconds + _GRACE_SECONDS, in_thread(lambda: blocking(call)))
+            else:
+                output = await within(seconds, cast("Awaitable[Output]", action.act(call)))
         except asyncio.TimeoutError as timeout:
             raise RetryableError(f"no result within {seconds:g} s") from timeout
+    return _kept(doing.kind, output)
+
+
+def _kept(kind: str, output: Output) -> Output:
+    """The output as it can be stored."""
+    try:
+        data = storable(output.data)
+    except ValueError as error:
+        raise PermanentError(f"kind {kind!r} has done its work, but its output cannot be kept: {error}") from None
+    excerpt = None if output.excerpt is None else storable_text(output.excerpt)
+    return replace(output, line=storable_text(output.line), excerpt=excerpt, data=data)
 
 
 def entry(
@@ -83,7 +96,7 @@ def entry(
     if code is not None:
         made["code"] = code
     if error is not None:
-        made["error"] = str(error) or type(error).__name__
+        made["error"] = storable_text(str(error)) or type(error).__name__
     if excerpt:
-        made["excerpt"] = excerpt
+        made["excerpt"] = storable_text(excerpt)
     return made

@@ -12,8 +12,9 @@ from typing import Any, Literal
 class Shift:
     """One Airflow run on duty for one row of `table`. `due` is its first occurrence; `by_hand` runs act at once.
 
-    `conf` overrides fields of the payload (runs by hand only). `try_number` is Airflow's, counted from 1. `token` names
-    this very shift in its claims, so that it is told from another one, here or elsewhere, that is on the same run.
+    `conf` overrides fields of the payload (runs by hand only). `try_number` is Airflow's, counted from 1, and after
+    `is_last_try` it makes no further one. `token` names this very shift in its claims, so that it is told from another
+    one, here or elsewhere, that is on the same run.
     """
 
     row_id: int
@@ -23,6 +24,7 @@ class Shift:
     by_hand: bool = False
     conf: dict[str, Any] = field(default_factory=dict)
     table: str = "job"
+    is_last_try: bool = False
     token: int = field(default_factory=lambda: secrets.randbits(62))
 
 

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5
 _HAND_BACK_SECONDS = 5.0
 
+# The tokens of the pumps that are on duty in this process: what the others have claimed here is nobody's any more.
+_on_duty: set[int] = set()
+
 
 async def stand(shift: Shift, post: Post) -> Ending:
     """Be on duty for `shift` and say how it ended. Cancelled, it leaves what is under way to whoever takes over."""
@@ -40,12 +43,12 @@ async def stand(shift: Shift, post: Post) -> Ending:
             if not shift.by_hand and not post.is_relieved(pump):
                 post.relieve_others(pump)
             await pump.work()
-    except BaseException:  # cancelled; or a defect of ours, for which nobody's timer shall wait
-        await asyncio.shield(timers.abandon())
-        raise
-    finally:
-        await timers.close()
-        await redrives.close()
+    finally:  # cancelled, or with outcomes that could not be written: nobody's timer shall wait for this shift
+        try:
+            await asyncio.shield(timers.abandon())
+        finally:
+            await timers.close()
+            await redrives.close()
     return Ending("success", str(timers))
 
 
@@ -59,16 +62,19 @@ def webhook_id(timer_id: int) -> str:
 
 
 class Timers:
-    """Due timers as a queue for one pump."""
+    """Due timers as a queue for one pump, which is on duty until `close`."""
 
     def __init__(self, shift: Shift, post: Post) -> None:
+        self.room = post.settings.concurrency
         self._post = post
+        self._token = shift.token
         self._due = DueTimers(post.settings.database_url, post.ledger.owner, shift.token)
         self._in_hand: set[int] = set()  # claimed, and the outcome not yet written
         self._begun: set[int] = set()  # of these: those that may have been sent
         self._writing: set[asyncio.Task[bool]] = set()
         self._counts: Counter[TimerStatus] = Counter()
         self._looked_at = float("-inf")
+        _on_duty.add(self._token)
 
     def __str__(self) -> str:
         counted = {"sent": self._counts["fired"], "to be sent again": self._counts["pending"]}
@@ -77,31 +83,36 @@ class Timers:
 
     async def take(self, most: int) -> Sequence[Work]:
         """Claim due timers, at most so many; now and then those first that somebody left behind."""
-        ledger = self._post.ledger
-        lease = ledger.lease
-        if not ledger.holds_lease(lease):
+        lease = self._post.ledger.lease
+        if not self._post.ledger.holds_lease(lease):
             return []  # others would take them over at once
         timers: list[Timer] = []
         if time.monotonic() - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = time.monotonic()
-            timers = await self._due.take_over(most, self._in_hand)
+            timers = await self._due.take_over(most, self._in_hand, _on_duty)
         if len(timers) < most:
             timers += await self._due.take(most - len(timers), utcnow())
         self._in_hand.update(timer.id for timer in timers)
         return [partial(self._fire, timer, lease) for timer in timers]
 
     async def next_at(self) -> datetime | None:
-        """When the next timer is due."""
+        """When the next timer is due; without a lease it is nobody's here, so None."""
+        if not self._post.ledger.holds_lease(self._post.ledger.lease):
+            return None
         return await self._due.next_at()
 
+    def wind_up(self) -> None:
+        """As `Queue` says; what is under way begins nothing more anyway."""
+
     async def abandon(self) -> None:
-        """Let go of everything, for this shift was cancelled. A database that is away has the lease to go by."""
+        """Let go of everything. What a database that is away does not hear is taken over once this pump is off duty."""
         with suppress(asyncio.TimeoutError):
             await within(_HAND_BACK_SECONDS, self._abandon())
 
     async def close(self) -> None:
-        """Disconnect."""
+        """Disconnect, and go off duty."""
         await self._due.close()
+        _on_duty.discard(self._token)
 
     async def _abandon(self) -> None:
         await asyncio.gather(*self._writing, return_exceptions=True)  # what is known need not be sent again
@@ -110,7 +121,7 @@ class Timers:
     async def _fire(self, timer: Timer, lease: int) -> None:
         """Make one attempt and write its outcome.
 
-        A timer whose outcome cannot be written stays in hand: whether it is sent again is for the lease to decide.
+        A timer whose outcome cannot be written stays in hand until the pump goes off duty, and is then for the others.
         """
         self._begun.add(timer.id)
         outcome = await self._attempt(timer, lease)

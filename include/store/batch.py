@@ -79,7 +79,7 @@ class Batch(Generic[Ask, Answer]):
             for _, future in part:
                 future.cancel()
             raise
-        except psycopg.Error as error:
+        except Exception as error:  # a value that has no form in PostgreSQL, in Python's or the server's opinion
             if len(part) == 1:
                 if not part[0][1].done():
                     part[0][1].set_exception(error)

@@ -34,6 +34,8 @@ _PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=of
 _RELEASE_SECONDS = 2.0
 _PARTITIONS_SECONDS = 3600.0
 
+_Statement = tuple[str, dict[str, Any]]  # its name, and its parameters
+
 Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted", "rescheduled"]
 
 
@@ -50,7 +52,11 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A claim as asked. `claim` names the shift that asks; `redrive`: a person wants a failed execution sent again."""
+    """A claim as asked. `claim` names the shift that asks.
+
+    `patient`: it waits for what is under way, whatever the overlap rule. `redrive`: a person wants a failed execution
+    sent again.
+    """
 
     job_id: int
     due: datetime
@@ -59,6 +65,7 @@ class Wish:
     try_number: int
     manual: bool
     claim: int
+    patient: bool = False
     redrive: bool = False
 
 
@@ -117,7 +124,8 @@ class Ledger:
         )
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
         self._jobs = Batch(info, self._read, gather_seconds=0.005)
-        self._claims = Batch(info, self._claim, gather_seconds=0.02)  # they are made ahead of the instant
+        # They are made ahead of the instant. What takes claims back goes the same way, so as not to overtake one.
+        self._claims: Batch[Wish | _Statement, Claim | None] = Batch(info, self._claim, gather_seconds=0.02)
         self._results = Batch(info, self._finish, gather_seconds=0.05)
         self._others = Batch(info, self._execute, gather_seconds=0.0, most=1)
         self._leases = Batch(info, self._execute, gather_seconds=0.0, most=1)  # never waits behind the others
@@ -157,7 +165,9 @@ class Ledger:
     async def claim(self, wish: Wish) -> Claim:
         """Make the occurrence this shift's own, or learn why not."""
         lease = self.lease
-        return replace(await self._claims.ask(wish), lease=lease)
+        claim = await self._claims.ask(wish)
+        assert claim is not None  # noqa: S101 - a wish is answered by a claim
+        return replace(claim, lease=lease)
 
     async def finish(self, result: Result) -> bool:
         """Write the outcome of an attempt; False if the row was taken over meanwhile and the outcome is void."""
@@ -175,11 +185,15 @@ class Ledger:
 
     async def cancel(self, job_id: int, *, claim: int, reason: str) -> None:
         """End what a shift left unfinished, because a person ended its run."""
-        await self._others.ask(("cancel", {"job_id": job_id, "claim": claim, "reason": reason}))
+        await self._claims.ask(("cancel", {"job_id": job_id, "claim": claim, "reason": reason}))
 
     async def abandon(self, job_id: int, *, claim: int) -> None:
         """Let go of what a shift left unfinished, because another process is to take over."""
-        await self._others.ask(("abandon", {"job_id": job_id, "claim": claim}))
+        await self._claims.ask(("abandon", {"job_id": job_id, "claim": claim}))
+
+    async def drop(self, job_id: int, due: datetime, *, claim: int, reason: str) -> None:
+        """End an occurrence that has waited for another one and is not to be executed any more."""
+        await self._claims.ask(("drop", {"job_id": job_id, "due": due, "claim": claim, "reason": reason}))
 
     async def _board(self, db: Connection, asks: Sequence[tuple[int, str]]) -> list[Board | None]:
         rows = await self._rows(db, "board", {"job_id": [a[0] for a in asks], "run_id": [a[1] for a in asks]})
@@ -198,21 +212,22 @@ class Ledger:
         jobs = {row["id"]: job_from_row(row) for row in await self._rows(db, "read_jobs", {"ids": list(ids)})}
         return [jobs.get(job_id) for job_id in ids]
 
-    async def _claim(self, db: Connection, wishes: Sequence[Wish]) -> list[Claim]:
+    async def _claim(self, db: Connection, asks: Sequence[Wish | _Statement]) -> list[Claim | None]:
         """Claims for one job are judged one after another, here and elsewhere, so that each sees the one before."""
-        claims: dict[int, Claim] = {}
-        while len(claims) < len(wishes):
+        claims: list[Claim | None] = [None] * len(asks)
+        wishes = {place: ask for place, ask in enumerate(asks) if isinstance(ask, Wish)}
+        while wishes:
             first: dict[int, int] = {}  # of each job that still has a wish: its place
-            for place, wish in enumerate(wishes):
-                if place not in claims:
-                    first.setdefault(wish.job_id, place)
-            part = list(first.values())
-            claims.update(zip(part, await self._claim_one_each(db, [wishes[place] for place in part]), strict=True))
-        return [claims[place] for place in range(len(wishes))]
+            for place, wish in wishes.items():
+                first.setdefault(wish.job_id, place)
+            part = {place: wishes.pop(place) for place in first.values()}
+            for place, claim in zip(part, await self._claim_one_each(db, list(part.values())), strict=True):
+                claims[place] = claim
+        await self._execute(db, [ask for ask in asks if not isinstance(ask, Wish)])
+        return claims
 
     async def _claim_one_each(self, db: Connection, wishes: Sequence[Wish]) -> list[Claim]:
-        fields = ("job_id", "due", "schedule_revision", "run_id", "try_number", "manual", "redrive", "claim")
-        columns: dict[str, object] = {name: [getattr(wish, name) for wish in wishes] for name in fields}
+        columns: dict[str, object] = {name: [getattr(wish, name) for wish in wishes] for name in Wish.__slots__}
         async with db.pipeline():  # what is sent in one go is one transaction, of two statements and one round trip
             await db.execute(self._sql["lock_jobs"].encode(), columns)
             cursor = await db.execute(self._sql["claim"].encode(), {**columns, "owner": self.owner})
@@ -239,9 +254,7 @@ class Ledger:
         written = {row["place"] for row in await self._rows(db, "finish", columns)}
         return [place in written for place in range(1, len(results) + 1)]
 
-    async def _execute(
-        self, db: Connection, asks: Sequence[tuple[str, dict[str, object]]]
-    ) -> list[list[dict[str, Any]]]:
+    async def _execute(self, db: Connection, asks: Sequence[_Statement]) -> list[list[dict[str, Any]]]:
         return [await self._rows(db, name, parameters) for name, parameters in asks]
 
     async def _rows(self, db: Connection, name: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:

@@ -52,6 +52,10 @@ class Outbox:
         """Disconnect; what was taken is free again when its time has run out."""
         await self._asks.close()
 
+    async def count_queued(self) -> None:
+        """Have outcomes counted that were written while somebody had their job locked, and noted what is to be told."""
+        await self._asks.ask(("count_queued", {}))
+
     async def take(self, *, gather_seconds: float, hold_seconds: float, most: int) -> list[Due]:
         """The messages to send now; for `hold_seconds` nobody else gets them."""
         wanted: dict[str, object] = {"gather_seconds": gather_seconds, "hold_seconds": hold_seconds, "most": most}

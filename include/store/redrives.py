@@ -57,6 +57,10 @@ class Asks:
         seconds: float | None = row["seconds"]
         return seconds
 
+    async def let_go(self, job_id: int, due: datetime, seconds: float) -> None:
+        """Have it, and with it its job, taken in so many seconds and not before; nothing, if it has ended."""
+        await self._asks.ask(("let_go", {"job_id": job_id, "due": due, "after": seconds}))
+
     async def _execute(self, db: Connection, asks: Sequence[tuple[str, dict[str, Any]]]) -> list[list[dict[str, Any]]]:
         return [await self._rows(db, name, parameters) for name, parameters in asks]
 

@@ -84,7 +84,7 @@ class DueTimers:
         info = conninfo(database_url, via="shift")
         info = make_conninfo(info, options=f"{conninfo_to_dict(info)['options']}{_PLANNER}")
         self._takes = Batch(info, self._execute, gather_seconds=0.0, most=1)
-        self._outcomes = Batch(info, self._finish, gather_seconds=0.02)
+        self._outcomes = Batch(info, self._finish, gather_seconds=0.01)
 
     async def close(self) -> None:
         """Disconnect."""
@@ -95,9 +95,13 @@ class DueTimers:
         """Claim what is due, at most so many, the oldest first; `now` by the asker's clock."""
         return _oldest_first(await self._takes.ask(("claim", {"most": most, "now": now})))
 
-    async def take_over(self, most: int, in_hand: Collection[int]) -> list[Timer]:
-        """Claim what nobody is sending any more; `in_hand` are the ids that this pump has claimed and knows of."""
-        return _oldest_first(await self._takes.ask(("take_over", {"most": most, "in_hand": list(in_hand)})))
+    async def take_over(self, most: int, in_hand: Collection[int], on_duty: Collection[int]) -> list[Timer]:
+        """Claim what nobody is sending any more.
+
+        `in_hand` are the ids that this pump has claimed and knows of, `on_duty` the claims of all the owner's pumps.
+        """
+        parameters = {"most": most, "in_hand": list(in_hand), "on_duty": list(on_duty)}
+        return _oldest_first(await self._takes.ask(("take_over", parameters)))
 
     async def next_at(self) -> datetime | None:
         """When the next pending timer is due; None if there is none."""

@@ -44,10 +44,7 @@ create index execution_redriven on execution (scheduled_for) where base_attempt 
 -- What is to be sent again, and from when on somebody may see to it: nobody else does before then.
 create view redrive as
 select e.job_id, e.scheduled_for, j.kind,
-       greatest(e.redrive_at,
-                case when e.status = 'failed' then null
-                     when e.claimed_by is null then 'infinity'  -- Airflow will come back to it
-                     else coalesce(l.until, '-infinity') end) as free_at
+       greatest(e.redrive_at, case when e.claimed_by is not null then coalesce(l.until, '-infinity') end) as free_at
 from execution e
 join job j on j.id = e.job_id
 left join lease l on l.owner = e.claimed_by

@@ -99,6 +99,19 @@ $$;
 -- these, and whether a receiver said that it is gone for good.
 create type outcome as (job_id bigint, succeeded boolean, failed bigint, gone boolean, error text);
 
+-- Outcomes whose job somebody else had locked when they were written: no outcome waits for a person who edits a job in a
+-- transaction that stays open. They are counted with the job's next one, or by whoever sends notices. There is no foreign
+-- key, for that would wait.
+create table outcome_queue (
+    id bigint generated always as identity primary key,
+    job_id bigint not null,
+    succeeded boolean not null,
+    failed bigint not null,
+    gone boolean not null,
+    error text
+);
+create index outcome_queue_job on outcome_queue (job_id, id);
+
 -- Count failures, pause what fails too often or is gone, let what has recovered go on, and write what is to be told.
 -- The jobs are locked. Everything is judged by how things stand after the statement: what failed and succeeded within
 -- it is told of nobody.
@@ -170,23 +183,55 @@ begin
     order by g.job_id, e.place;
 end $$;
 
+-- Count outcomes, after those that are queued for the same jobs, as if one statement had made them all; queue them where
+-- somebody else has the job locked. Jobs are locked before their health, as by everybody who writes it; since nobody here
+-- waits for a job, it does not matter in which order. `ids` are the jobs to look at.
+create function count_outcomes(ids bigint[], made outcome[]) returns void language plpgsql
+set search_path from current as $$
+declare
+    free constant bigint[] := array(select id from job where id = any(ids) for no key update skip locked);
+    outcomes outcome[];
+begin
+    if cardinality(free) < cardinality(ids) then
+        insert into outcome_queue (job_id, succeeded, failed, gone, error)
+        select m.* from unnest(made) as m
+        where m.job_id <> all(free) and exists (select from job j where j.id = m.job_id);
+    end if;
+    with queued as (
+        delete from outcome_queue where job_id = any(free) returning *
+    ), waiting as (
+        select * from queued
+        union all
+        select null, m.* from unnest(made) as m where m.job_id = any(free)
+    ), placed as (
+        select w.*, not coalesce(bool_or(succeeded) over (partition by job_id order by id desc
+                                                          rows between unbounded preceding and 1 preceding), false) as stands
+        from waiting w
+    )
+    select array_agg(folded::outcome order by job_id) into outcomes
+    from (select job_id, bool_or(succeeded) as succeeded, sum(failed) filter (where stands)::bigint as failed,
+                 bool_or(gone) filter (where stands) as gone,
+                 (array_agg(error order by id desc) filter (where stands and error is not null))[1] as error
+          from placed group by job_id) as folded;
+    perform note_outcomes(outcomes);
+end $$;
+
 -- Look for failures, and for successes after failures, among the executions that a statement has changed. Nearly all
--- batches of the ledger are successes of jobs that are well: those cost the first of these statements only. Jobs are
--- locked in the order of their ids, and before their health, as by everybody who writes it.
+-- batches of the ledger are successes of jobs that are well: those cost the first of these statements only.
 create function execution_after_update() returns trigger language plpgsql set search_path from current as $$
 declare
     ids constant bigint[] := array(
-        select id from job
-        where id in (select job_id from after_rows where status = 'failed'
-                     union
-                     select a.job_id from after_rows a join job_health h on h.job_id = a.job_id
-                     where a.status = 'success' and h.failures > 0)
-        order by id for no key update);
+        select job_id from after_rows where status = 'failed'
+        union
+        select a.job_id from after_rows a join job_health h on h.job_id = a.job_id
+        where a.status = 'success' and h.failures > 0
+        union
+        select a.job_id from after_rows a join outcome_queue q on q.job_id = a.job_id where a.status = 'success');
 begin
     if ids = '{}' then
         return null;
     end if;
-    perform note_outcomes(array_agg(made::outcome order by made.job_id)) from (
+    perform count_outcomes(array_agg(made.job_id), array_agg(made::outcome)) from (
         select job_id, bool_or(status = 'success') as succeeded,
                count(*) filter (where stands and not again) as failed,
                coalesce(bool_or(gone) filter (where stands), false) as gone,
@@ -208,7 +253,8 @@ begin
         ) as judged
         group by job_id
         having bool_or(status = 'success') or bool_or(stands and (gone or not again))
-    ) as made;
+    ) as made
+    having count(*) > 0;
     return null;
 end $$;
 create trigger execution_after_update after update on execution

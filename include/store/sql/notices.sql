@@ -1,5 +1,15 @@
 -- What is to be told, and whom (include/store/notices.py).
 
+-- name: count_queued
+-- Count the outcomes that somebody's lock on their job kept from being counted, where it is gone by now; forget those
+-- whose job is gone.
+with forgotten as (
+    delete from outcome_queue
+    where id in (select q.id from outcome_queue q where not exists (select from job j where j.id = q.job_id)
+                 for update skip locked)
+)
+select count_outcomes(array_agg(distinct job_id), '{}') from outcome_queue having count(*) > 0;
+
 -- name: take
 -- Take channels in which a message is to be sent now, at most so many, each for this process alone: a message that is in
 -- hand already, or else one of all that waits there. Channels are locked before it is said what is in hand.

@@ -27,5 +27,13 @@ from (select greatest(max(free_at), case when job_id = any(%(at_work)s::bigint[]
                                          then now() + make_interval(secs => %(seconds)s) end) as free_at
       from redrive
       where kind <> all(%(worker_kinds)s::text[])
-      group by job_id) as jobs
-where isfinite(free_at);
+      group by job_id) as jobs;
+
+-- name: let_go
+-- Have an execution taken at another time than its hold says, and tell the pumps.
+with changed as (
+    update execution set redrive_at = now() + make_interval(secs => %(after)s)
+    where job_id = %(job_id)s and scheduled_for = %(due)s and redrive_at is not null
+    returning job_id
+)
+select pg_notify('millrace', 'timer') from changed;

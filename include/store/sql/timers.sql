@@ -18,15 +18,15 @@ returning t.id, t.owner, t.url, t.method, t.headers, t.body, t.conn_id, t.due_at
           t.base_attempt;
 
 -- name: take_over
--- Take what nobody is sending any more: claims of owners whose lease ran out, and claims of this pump of which it never
--- heard, because the connection was cut before the answer came. What may have been sent and must not be sent twice is
--- failed, for nobody knows the outcome.
+-- Take what nobody is sending any more: claims of owners whose lease ran out, claims of this owner's pumps that are off
+-- duty, and claims of this pump of which it never heard, because the connection was cut before the answer came. What may
+-- have been sent and must not be sent twice is failed, for nobody knows the outcome.
 with stray as materialized (
-    select t.id, t.claimed_by is not distinct from %(owner)s::uuid as unheard,
-           t.claimed_by is distinct from %(owner)s::uuid and t.delivery = 'at_most_once' as lost
-    from timer t
+    select t.id, own.unheard, not own.unheard and t.delivery = 'at_most_once' as lost
+    from timer t, lateral (select coalesce(t.claimed_by = %(owner)s and t.claim = %(claim)s, false) as unheard) own
     where t.status = 'firing'
-      and case when t.claimed_by = %(owner)s then t.claim = %(claim)s and t.id <> all (%(in_hand)s::bigint[])
+      and case when own.unheard then t.id <> all (%(in_hand)s::bigint[])
+               when t.claimed_by = %(owner)s then t.claim <> all (%(on_duty)s::bigint[])
                else not exists (select from lease l where l.owner = t.claimed_by and l.until > now()) end
     order by t.next_at limit %(most)s
     for update of t skip locked
