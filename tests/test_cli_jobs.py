@@ -183,7 +183,7 @@ def test_edit_changes_what_is_given_and_nothing_else(run: Run, db: DictConnectio
         "--set",
         "expect_status=200",
         "--jitter",
-        "1d",
+        "1h",
         "--retries",
         "7",
     )

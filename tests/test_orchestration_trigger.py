@@ -98,7 +98,11 @@ def trigger(
     )
     made = ShiftTrigger(**{"kind": "job", "id": id, **more})
     made.task_instance = SimpleNamespace(  # type: ignore[assignment]
-        task_id="fire", try_number=1, get_template_context=lambda: {"dag_run": run}
+        task_id="fire",
+        try_number=1,
+        max_tries=0,
+        task=SimpleNamespace(retries=3),
+        get_template_context=lambda: {"dag_run": run},
     )
     return made
 

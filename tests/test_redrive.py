@@ -105,7 +105,8 @@ async def test_retries_start_again(database_url: str, db: DictConnection) -> Non
     async with stage(database_url, answering(503, 503, 200)) as (post, server):
         job_id = add(db, server, retries=2, retry_delay="0.01 seconds")
         fail(db, job_id, attempt=3, attempts='[{"code": 1}, {"code": 2}, {"code": 3}]')
-        await pump_once(post)
+        async with pumping(post):
+            await until(lambda: executions(db)[0]["status"] == "success")
     [row] = executions(db)
     assert (row["status"], row["attempt"], row["base_attempt"]) == ("success", 6, 3)
     assert [attempt["code"] for attempt in row["attempts"]] == [1, 2, 3, 503, 503, 200]

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from include.shifts import timers
 from include.shifts.bell import utcnow
+from include.shifts.window import shift_end
 from include.store.db import DictConnection
 from include.store.timers import counts
 from tests.fake_http import Handler
@@ -220,7 +221,8 @@ async def test_a_shift_past_its_border_ends_when_another_process_has_taken_over(
 ) -> None:
     """Overtime lasts until a shift of the same number has signed on, wherever it is."""
     monkeypatch.setattr("include.shifts.pump._SIGN_EVERY", timedelta(seconds=0.1))
-    old, new = shift_of_pump(1, utcnow() - 1.5 * HOUR), shift_of_pump(1, utcnow() + timedelta(seconds=0.1))
+    over = shift_end(1, utcnow() - HOUR, HOUR)  # within the last hour
+    old, new = shift_of_pump(1, over - HOUR / 2), shift_of_pump(1, utcnow() + timedelta(seconds=0.1))
     async with (
         opened_post(database_url) as here,
         opened_post(database_url) as there,

@@ -80,7 +80,8 @@ def shift_of(table: str, row_id: int, run: Any, task_instance: Any) -> Shift:
         due=(run.data_interval_end or run.logical_date or run.run_after).astimezone(timezone.utc),
         run_id=run.run_id,
         try_number=task_instance.try_number,
-        is_last_try=task_instance.try_number > (task_instance.max_tries or 0),
+        # What the triggerer is told of the task instance has 0 for its greatest number of tries.
+        is_last_try=task_instance.try_number > max(task_instance.max_tries or 0, task_instance.task.retries or 0),
         by_hand=by_hand,
         conf=dict(run.conf or {}) if by_hand else {},
     )
