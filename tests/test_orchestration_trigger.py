@@ -101,7 +101,7 @@ def trigger(
         task_id="fire",
         try_number=1,
         max_tries=0,
-        task=SimpleNamespace(retries=3),
+        task=SimpleNamespace(retries=3, template_fields=(), template_ext=()),
         get_template_context=lambda: {"dag_run": run},
     )
     return made
