@@ -119,10 +119,9 @@ class ShiftTimetable(Timetable):
         """
         if self.schedule.run_at is not None:
             return self.schedule.run_at if last_due != self.schedule.run_at else None
+        if self.schedule.fixed_delay:
+            return self._next_of_delay(last_due, now)
         after = self.changed_at if last_due is None else last_due
-        if self.schedule.fixed_delay and last_due is not None:
-            # When it is due only its shift knows: from the first occurrence on, there is one without a break.
-            return max(shift_end(self.schedule.salt, last_due, self.length), now.replace(microsecond=0))
         if self.schedule.holds_many or self.continuous:
             if last_due is None:
                 return self.schedule.next_after(max(after, now))
@@ -133,6 +132,17 @@ class ShiftTimetable(Timetable):
         if due is not None and due <= now:
             return self.schedule.latest_until(now, after)
         return due
+
+    def _next_of_delay(self, last_due: datetime | None, now: datetime) -> datetime | None:
+        """With a fixed delay only a shift knows when it is due: from the first occurrence on, there is always one."""
+        if last_due is None:
+            begin = self.schedule.next_after(self.changed_at)
+        else:
+            begin = shift_end(self.schedule.salt, last_due, self.length)
+        if begin is None:
+            return None
+        begin = max(begin, now.replace(microsecond=0))
+        return None if self.schedule.ends_at is not None and begin >= self.schedule.ends_at else begin
 
 
 def _text(instant: datetime | None) -> str | None:
