@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from include.cli.payload import read_text
+from include.cli.retry_options import RetryOptions
 from include.cli.times import parse_duration, parse_instant
 from include.errors import ConfigError
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID", min=0, help="Timers, by their ids.")]
 
 _WHEN, _WHAT, _HOW = "When", "What", "How"
-_PLAIN = ("method", "owner", "conn_id", "retries", "retry_backoff", "delivery")
-_DURATIONS = ("retry_delay", "timeout")
+_PLAIN = ("method", "owner", "conn_id", "delivery")
 _PARTS = ("hours", "minutes", "seconds")
 
 
@@ -34,7 +34,7 @@ def _how(*names: str, help: str, metavar: str | None = None) -> Any:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(RetryOptions):
     """What was written on the command line; None where nothing was."""
 
     in_: Annotated[str | None, _when("--in", help="From now: 90s, 1h30m, 2d, 00:05:00.")] = None
@@ -59,11 +59,6 @@ class Options:
         str | None, _what("--conn-id", metavar="ID", help="The Airflow connection whose secret signs the call.")
     ] = None
     owner: Annotated[str | None, _how("--owner", help="Who it belongs to; admin if not given.")] = None
-    retries: Annotated[int | None, _how("--retries", help="How often to try again; 3 if not given.")] = None
-    retry_delay: Annotated[str | None, _how("--retry-delay", help="The wait before the first retry.")] = None
-    retry_backoff: Annotated[
-        float | None, _how("--retry-backoff", help="Each further wait is this many times longer.")
-    ] = None
     timeout: Annotated[str | None, _how("--timeout", help="The longest that one attempt may take.")] = None
     delivery: Annotated[
         Literal["at_least_once", "at_most_once"] | None, _how("--delivery", help="After a crash: send again, or not.")
@@ -72,9 +67,9 @@ class Options:
     def columns(self, now: datetime) -> dict[str, Any]:
         """The columns that were given; `ConfigError` if they do not say, once, when it is due."""
         given = {name: getattr(self, name) for name in _PLAIN if getattr(self, name) is not None}
-        for name in _DURATIONS:
-            if (text := getattr(self, name)) is not None:
-                given[name] = parse_duration(text, "--" + name.replace("_", "-"))
+        given |= self.retry_columns()
+        if self.timeout is not None:
+            given["timeout"] = parse_duration(self.timeout, "--timeout")
         if self.headers:
             given["headers"] = dict(map(_header, self.headers))
         body = _written(self.body, self.body_file)

@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from include.cli.output import Cell
+from include.cli.retry_options import spell_retries
 from include.cli.times import spell_duration, spell_instant
 from include.store.edits import Row
+from include.store.rows import timer_from_row
 from include.store.timers import time_left
 
 LIST_HEADERS = ("id", "owner", "status", "due (UTC)", "time left", "attempt", "fired (UTC)", "late ms", "host", "error")
@@ -45,7 +47,6 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
 def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     """A timer's columns for people, in an order that tells a story."""
     due = f"{spell_instant(row['due_at'])} UTC"
-    retry = f"{row['retries']}, after {spell_duration(row['retry_delay'])}, each {row['retry_backoff']:g} times as long"
     again = row["status"] == "pending" and row["attempt"] > 0
     lines: list[tuple[str, Cell | str]] = [
         ("id", str(row["id"])),
@@ -57,7 +58,7 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
         ("call", f"{row['method']} {row['url']}"),
         ("headers", ", ".join(f"{name}: {value}" for name, value in row["headers"].items())),
         ("signed by", row["conn_id"] or ""),
-        ("retries", retry),
+        ("retries", spell_retries(timer_from_row(row).retry)),
         ("timeout", spell_duration(row["timeout"])),
         ("delivery", row["delivery"]),
         ("created", f"{spell_instant(row['created_at'])} UTC"),
