@@ -1,4 +1,4 @@
-"""What waits for another execution of its job is looked at anew whenever it asks: the row and the ledger may have changed."""
+"""What waits for another execution of its job is judged anew whenever it asks: the row may have changed."""
 
 from __future__ import annotations
 
@@ -46,19 +46,21 @@ async def test_what_waits_is_not_granted_because_its_row_changed(
     assert one(db, "select count(*) as sent from execution where attempt > 0") == {"sent": 1}
 
 
-async def test_what_waits_follows_the_new_schedule_when_its_turn_comes(database_url: str, db: DictConnection) -> None:
-    """Edited while one waits: still an instant of the row, it goes out after the one before; otherwise it is skipped."""
+@pytest.mark.parametrize("change", ["ends_at = now() + interval '1 day'", "overlap = 'skip'"])
+async def test_what_waits_is_sent_after_an_edit_that_leaves_it_due(
+    database_url: str, db: DictConnection, change: str
+) -> None:
+    """Of a row that was edited, and is due then all the same, the execution that waits goes out when its turn comes."""
+    job_id = add_job(db, overlap="queue", every="1 second")
     async with ledger(database_url) as owner:
-        for change, verdict in (("ends_at = now() + interval '1 day'", "mine"), ("overlap = 'skip'", "mine")):
-            now = utcnow()
-            job_id = add_job(db, change, overlap="queue", every="1 second")
-            under_way, waiting = await wish(owner, job_id, now), await wish(owner, job_id, now + SECOND)
-            claim = await owner.claim(under_way)
-            await owner.claim(waiting)
-            db.execute(f"update job set {change} where id = %s".encode(), (job_id,))
-            await owner.finish(result(under_way, claim))
-            anew = await wish(owner, job_id, now + SECOND, claim=waiting.claim)
-            assert (await owner.claim(anew)).verdict == verdict
+        now = utcnow()
+        under_way, waiting = await wish(owner, job_id, now), await wish(owner, job_id, now + SECOND)
+        claim = await owner.claim(under_way)
+        await owner.claim(waiting)
+        db.execute(f"update job set {change}".encode())
+        await owner.finish(result(under_way, claim))
+        as_edited = await wish(owner, job_id, now + SECOND, claim=waiting.claim)
+        assert (await owner.claim(as_edited)).verdict == "mine"
 
 
 async def test_an_edit_of_a_fast_row_sends_nothing_beside_what_is_under_way(

@@ -55,6 +55,11 @@ NOON = at("2026-01-01 12:00")
         ({"every": -HOUR}, ["every is -1 h"]),
         ({"every": 40_000 * DAY}, ["100 years"]),
         ({"jitter": -SECOND}, ["jitter is -1 s"]),
+        ({"every": HOUR, "jitter": HOUR + TICK}, ["jitter is 3600.000001 s", "1 h apart", "at most"]),
+        ({"every": SECOND, "jitter": 20 * SECOND, "fixed_delay": True}, ["jitter is 20 s", "1 s apart"]),
+        ({"cron": "0 9 * * *", "jitter": 2 * DAY}, ["jitter is 2 d", "1 d apart"]),
+        ({"cron": "0 9,10 * * *", "jitter": 2 * HOUR}, ["jitter is 2 h", "1 h apart"]),
+        ({"cron": "*/10 * * * * *", "jitter": HOUR}, ["jitter is 1 h", "10 s apart"]),
         ({"starts_at": NOON, "ends_at": NOON}, ["starts_at", "not before ends_at"]),
         ({"run_at": NOON, "ends_at": NOON}, ["run_at", "outside"]),
         ({"run_at": NOON, "starts_at": NOON + TICK}, ["run_at", "outside"]),
@@ -67,6 +72,21 @@ def test_a_bad_schedule_is_refused_with_its_remedy(fields: dict[str, Any], says:
         Schedule(ANCHOR, 7, **fields).validate()
     for part in says:
         assert part in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"every": HOUR, "jitter": HOUR},
+        {"cron": "0 9 * * *", "jitter": DAY},
+        {"run_at": NOON, "jitter": 30 * DAY},
+        {"cron": "0 9 * * *", "starts_at": NOON, "ends_at": NOON + DAY, "jitter": 30 * DAY},
+        {"jitter": 30 * DAY},
+    ],
+)
+def test_jitter_may_be_as_long_as_occurrences_are_apart(fields: dict[str, Any]) -> None:
+    """None is put off beyond the next one; where there is no next one, it may be as long as one likes."""
+    Schedule(ANCHOR, 7, **fields).validate()
 
 
 @slow

@@ -9,10 +9,12 @@ from itertools import pairwise
 from aiohttp import web
 
 from include.shifts.bell import utcnow
+from include.shifts.duty import Duty
+from include.shifts.shift import Shift
 from include.store.db import DictConnection
-from tests.shift_stage import add, executions, opened_post, stage, stand, until
+from tests.shift_stage import add, executions, known_since, opened_post, stage, stand, until
 
-SECOND = timedelta(seconds=1)
+SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 
 
 async def slow(_request: web.Request) -> web.StreamResponse:
@@ -101,3 +103,55 @@ async def test_a_pause_takes_effect_and_ends(database_url: str, db: DictConnecti
         await on_duty
     done = [row for row in executions(db) if row["status"] == "success"]
     assert all(later["scheduled_for"] == earlier["finished_at"] + SECOND for earlier, later in pairwise(done))
+
+
+async def test_a_delay_longer_than_a_shift_ends_in_a_later_one(database_url: str, db: DictConnection) -> None:
+    """A shift in which nothing will be due ends at once and leaves no trace; the one in which it is due fires it."""
+    async with stage(database_url) as (post, server):
+        now = utcnow()
+        job_id = add(db, server, every="1 day", every_mode="fixed_delay", starts_at=now - 240 * HOUR)
+        known_since(db, job_id, now - 264 * HOUR, accounted=now - 21 * HOUR)
+        assert (await stand(post, job_id, now, "early")).state == "success"
+        assert len(executions(db)) == 1
+        db.execute("update execution set finished_at = %s", (now - 24 * HOUR + SECOND,))
+        on_duty = asyncio.create_task(stand(post, job_id, now, "in time"))
+        await until(lambda: len(server.received) == 1)
+        assert (await on_duty).state == "success"
+    made = executions(db)[1]
+    assert (made["scheduled_for"], made["status"]) == (now + SECOND, "success")
+    assert made["started_at"] >= now + SECOND
+
+
+async def test_the_end_of_a_pause_claims_nothing_ahead(database_url: str, db: DictConnection) -> None:
+    """When `paused_until` has passed, what is due later stays due later: runs by hand and edits find the row free."""
+    async with stage(database_url) as (post, server):
+        now = utcnow()
+        job_id = add(db, server, every="1 hour", every_mode="fixed_delay")
+        db.execute("update job set paused_until = now() + interval '0.5 seconds'")
+        known_since(db, job_id, now - 2 * HOUR, accounted=now - HOUR / 3)
+        on_duty = asyncio.create_task(stand(post, job_id, now))
+        await asyncio.sleep(1.2)
+        assert len(executions(db)) == 1
+        assert (await stand(post, job_id, utcnow(), "by hand", by_hand=True)).state == "success"
+        db.execute("update job set every = '1 second'")
+        await until(lambda: len(server.received) >= 2)
+        db.execute("delete from job")
+        await on_duty
+
+
+async def test_an_edit_while_the_next_is_awaited_is_no_ghost(database_url: str, db: DictConnection) -> None:
+    """Claimed for an instant that the edited row does not have, an occurrence is not sent, and the ledger says why."""
+    async with stage(database_url) as (post, server):
+        job_id = add(db, server, every="2 seconds", every_mode="fixed_delay")
+        board = await post.ledger.board(job_id, "run")
+        assert board is not None
+        duty = Duty(Shift(job_id, utcnow(), "run", 1), post, board.job)
+        with post.on_duty(duty):
+            claimed_ahead = asyncio.create_task(duty.execute(utcnow() + SECOND))
+            await until(lambda: executions(db))
+            db.execute("update job set every = '1 hour'")
+            made = await claimed_ahead
+        assert not server.received
+    assert made is not None
+    assert made.status == "skipped"
+    assert [(row["status"], row["reason"]) for row in executions(db)] == [("skipped", "the schedule was changed")]

@@ -17,7 +17,8 @@ from include.shifts.post import Post
 from include.shifts.shift import Shift
 from include.store.db import DictConnection
 from tests.log_rows import add_connector, add_workflow, append, progress
-from tests.shift_stage import answering, executions, opened_post, stage
+from tests.shift_stage import answering, executions, known_since, opened_post, stage
+from tests.test_redrive import fail
 from tests.test_store import add_job
 
 PAYLOAD = '{"command": "echo hello"}'
@@ -90,6 +91,50 @@ async def test_a_worker_redrives_what_was_asked_for(database_url: str, db: DictC
     assert (redriven["scheduled_for"], redriven["status"], len(redriven["attempts"])) == (due, "success", 2)
     assert redriven["redrive_at"] is None
     assert second["status"] == "success"
+
+
+async def test_redrives_know_nothing_of_the_run_that_does_them(database_url: str, db: DictConnection) -> None:
+    """The conf of a run by hand is for its own execution, and not for the dead letters that it takes along."""
+    async with worker(database_url) as post:
+        job_id = add_job(db, "a", kind="shell", payload='{"command": "echo $WHO"}')
+        fail(db, job_id)
+        conf = {"environment": {"WHO": "ada"}}
+        await job_shift.stand(Shift(job_id, utcnow(), "by hand", 1, by_hand=True, conf=conf), post)
+    assert [row["output"]["excerpt"] for row in executions(db)] == ["\n", "ada\n"]
+
+
+async def test_a_runs_own_occurrence_comes_before_what_it_redrives(database_url: str, db: DictConnection) -> None:
+    """The run does its own first, then tries each dead letter once, and ends, though they are to be retried."""
+    due = utcnow() - timedelta(seconds=1)
+    async with worker(database_url) as post:
+        columns = {"run_at": due, "retry_delay": "10 minutes", "overlap": "allow"}
+        job_id = add_job(db, "a", kind="shell", payload='{"command": "exit 1"}', **columns)
+        letters = [fail(db, job_id, minutes) for minutes in (5, 4)]
+        assert (await job_shift.stand(Shift(job_id, due, "run", 1), post)).state == "retry"
+    *redriven, own = executions(db)
+    assert [row["scheduled_for"] for row in redriven] == letters
+    assert [len(row["attempts"]) for row in (*redriven, own)] == [2, 2, 1]
+    assert own["attempts"][0]["at"] < redriven[0]["attempts"][1]["at"] < redriven[1]["attempts"][1]["at"]
+
+
+@pytest.mark.parametrize("misfire", ["latest", "all", "skip"])
+async def test_the_start_of_a_worker_is_nobodys_lateness(database_url: str, db: DictConnection, misfire: str) -> None:
+    """Airflow takes seconds to start a task: a `max_lateness` that is shorter does not make every run a missed one."""
+    due = utcnow() - timedelta(seconds=3)
+    async with worker(database_url) as post:
+        job_id = add_job(
+            db,
+            "a",
+            kind="shell",
+            payload=PAYLOAD,
+            every="1 hour",
+            starts_at=due,
+            max_lateness="1 second",
+            misfire=misfire,
+        )
+        known_since(db, job_id, due - timedelta(seconds=1))
+        assert (await job_shift.stand(Shift(job_id, due, "run", 1), post)).state == "success"
+    assert [row["status"] for row in executions(db)] == ["success"]
 
 
 async def test_a_workflow_on_a_worker_processes_what_is_new(database_url: str, db: DictConnection) -> None:

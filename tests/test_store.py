@@ -186,3 +186,19 @@ def test_every_statement_has_a_sentence(file: str) -> None:
     """A statement says in words what it does before it does it."""
     for name, text in queries(file).items():
         assert text.startswith("-- "), f"{file}.sql: {name} has no sentence"
+
+
+def test_what_waits_for_a_retry_ends_with_its_job(db: DictConnection) -> None:
+    """Nobody will make the retry of a job that is deleted; what is under way is left to whoever is at it."""
+    job_id = add_job(db)
+    db.execute(
+        "insert into execution (job_id, scheduled_for, status, attempt, claimed_by) values"
+        " (%(id)s, now(), 'retrying', 1, null), (%(id)s, now() - interval '1 s', 'running', 1, gen_random_uuid())",
+        {"id": job_id},
+    )
+    db.execute("delete from job")
+    rows = db.execute("select status, reason from execution order by scheduled_for").fetchall()
+    assert rows == [
+        {"status": "running", "reason": None},
+        {"status": "cancelled", "reason": "the job was deleted"},
+    ]

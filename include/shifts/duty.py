@@ -35,6 +35,7 @@ class _Order:
     release: bool = False
     redrive: bool = False
     patient: bool = False
+    wait: bool = True
 
 
 class Duty:
@@ -85,10 +86,10 @@ class Duty:
         as such. `redrive`: a failed execution, which somebody wants sent again. `patient`: it waits for what is under
         way, whatever the overlap rule. Without `wait`, what would have to wait is returned as an attempt to come.
         """
-        order = _Order(due, self.job.schedule_revision, release, redrive, patient)
+        order = _Order(due, self.job.schedule_revision, release, redrive, patient, wait)
         rings = self.bell.rings
         claim = await self._claim(order)
-        while claim is not None and claim.verdict == "busy":
+        while claim is not None and claim.verdict in ("busy", "held"):
             if not wait:
                 return Attempt("retrying", claim.reason or "waits", _ASK_AGAIN_SECONDS)
             await asyncio.sleep(_ASK_AGAIN_SECONDS)
@@ -234,7 +235,7 @@ class Duty:
                 if not self._is_due(order):
                     await self._drop(order.due)
                     return None
-            elif claim.verdict == "held":
+            elif claim.verdict == "held" and order.wait:
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
             else:
                 return claim

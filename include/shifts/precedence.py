@@ -6,10 +6,14 @@ from datetime import datetime, timedelta
 
 from include.schedule import Schedule
 
-# As long as an ordinary call takes; from the first redrive on it is known.
-_LASTING = timedelta(seconds=0.3)
-# An occurrence is claimed ahead of its instant, and the end of a redrive written some milliseconds after it.
+# As long as an ordinary call takes; from the first redrive on it is known. A long one is not forgotten at once.
+_LASTING = timedelta(seconds=0.25)
+_FADING = 0.8
+# An occurrence is claimed ahead of its instant; and how much longer than the last one a redrive may take.
 _MARGIN_SECONDS = 0.2
+_LONGER = 1.5
+# The outcome of an occurrence is written some milliseconds after its end.
+_AFTERWARDS_SECONDS = 0.05
 # One that waits for a redrive asks so often whether it has ended.
 _ASKED_WITHIN_SECONDS = 0.5
 # Where a redrive does not fit in between, it comes all the same, after so many occurrences.
@@ -38,14 +42,15 @@ class Precedence:
         if own is None or self._times == _TIMES:
             return 0.0
         left, lasting = (own - now).total_seconds(), self._lasting.total_seconds()
-        if left > lasting * 1.5 + _MARGIN_SECONDS:
+        if left > lasting * _LONGER + _MARGIN_SECONDS:
             return 0.0
         self._times += 1
-        return max(left, _ASKED_WITHIN_SECONDS if left <= 0 else 0.0) + lasting + _MARGIN_SECONDS
+        return (left if left > 0 else _ASKED_WITHIN_SECONDS) + lasting + _AFTERWARDS_SECONDS
 
     def made(self, begun_at: datetime, ended_at: datetime) -> None:
         """A redrive was made."""
-        self._begun_at, self._lasting, self._times = begun_at, ended_at - begun_at, 0
+        self._begun_at, self._times = begun_at, 0
+        self._lasting = max(ended_at - begun_at, self._lasting * _FADING)
 
 
 def own_instant(schedule: Schedule, after: datetime) -> datetime | None:

@@ -91,7 +91,7 @@ begin
     return new;
 end $$;
 
--- As before, with what else a DAG is built from.
+-- As before, with what else a DAG is built from, and an end for what waits.
 create or replace function job_after_change() returns trigger language plpgsql set search_path from current as $$
 declare
     in_dag constant text[] := array['name', 'owner', 'kind', 'cron', 'every', 'every_mode', 'run_at', 'timezone',
@@ -109,6 +109,10 @@ begin
             tg_table_name, coalesce(new.id, old.id), lower(tg_op), before, after,
             tg_op <> 'UPDATE' or exists (select from unnest(in_dag) as field
                                          where before -> field is distinct from after -> field));
+    if tg_op = 'DELETE' then  -- what waits for a retry that nobody will make any more
+        update execution set status = 'cancelled', reason = 'the job was deleted', finished_at = now(), redrive_at = null
+        where job_id = old.id and status = 'retrying' and claimed_by is null;
+    end if;
     perform pg_notify('millrace', 'job:' || coalesce(new.id, old.id));
     return null;
 end $$;
