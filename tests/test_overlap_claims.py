@@ -63,6 +63,7 @@ async def test_what_waits_is_sent_after_an_edit_that_leaves_it_due(
         assert (await owner.claim(as_edited)).verdict == "mine"
 
 
+@pytest.mark.e2e
 async def test_an_edit_of_a_fast_row_sends_nothing_beside_what_is_under_way(
     database_url: str, db: DictConnection
 ) -> None:
@@ -81,6 +82,7 @@ async def test_an_edit_of_a_fast_row_sends_nothing_beside_what_is_under_way(
     assert gate.most == 1
 
 
+@pytest.mark.e2e
 async def test_what_waits_at_a_change_of_shifts_is_sent_once_and_alone(database_url: str, db: DictConnection) -> None:
     """Relieved while one execution is under way and another waits, the old shift ends both, and the new one neither."""
     gate = Gate()

@@ -112,6 +112,7 @@ async def test_catching_up_goes_on_where_the_dead_left_it(database_url: str, db:
     assert [(row["scheduled_for"], row["status"]) for row in executions(db)] == [(due, "success") for due in dues]
 
 
+@pytest.mark.e2e
 async def test_frozen_before_its_instant_a_shift_sends_nothing_that_was_taken_over(
     database_url: str, db: DictConnection
 ) -> None:

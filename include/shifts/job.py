@@ -87,7 +87,9 @@ async def _redrive(duty: Duty, board: Board) -> None:
     """An attempt at each execution that a person wants sent again; what fails again is for the job's next run."""
     own = Duty(replace(duty.shift, by_hand=True, conf={}), duty.post, duty.job)
     for due in board.redrives:
-        await own.execute(due, redrive=True, release=True, wait=False)
+        made = await own.execute(due, redrive=True, release=True, wait=False)
+        if made is not None and made.status == "retrying":
+            await duty.post.ledger.put_off(duty.job.id, due, made.after_seconds)
 
 
 async def end(shift: Shift, post: Post) -> None:

@@ -191,6 +191,10 @@ class Ledger:
         """Let go of what a shift left unfinished, because another process is to take over."""
         await self._claims.ask(("abandon", {"job_id": job_id, "claim": claim}))
 
+    async def put_off(self, job_id: int, due: datetime, seconds: float) -> None:
+        """Have a redrive that failed again wait so long for its next attempt."""
+        await self._others.ask(("put_off", {"job_id": job_id, "due": due, "seconds": seconds}))
+
     async def drop(self, job_id: int, due: datetime, *, claim: int, reason: str) -> None:
         """End an occurrence that has waited for another one and is not to be executed any more."""
         await self._claims.ask(("drop", {"job_id": job_id, "due": due, "claim": claim, "reason": reason}))
@@ -236,18 +240,7 @@ class Ledger:
         return [Claim(*(row[name] for name in names)) for row in rows]
 
     async def _finish(self, db: Connection, results: Sequence[Result]) -> list[bool]:
-        plain = (
-            "job_id",
-            "due",
-            "claim",
-            "attempt",
-            "status",
-            "reason",
-            "error",
-            "started_at",
-            "finished_at",
-            "release",
-        )
+        plain = [name for name in Result.__slots__ if name not in ("output", "entry")]
         columns: dict[str, object] = {name: [getattr(result, name) for result in results] for name in plain}
         columns["output"] = [None if r.output is None else Jsonb(r.output) for r in results]
         columns["entry"] = [None if r.entry is None else Jsonb(r.entry) for r in results]

@@ -12,7 +12,7 @@ select want.place, j.*, newest.scheduled_for as accounted, newest.finished_at as
                         select from lease l where l.owner = e.claimed_by and l.until > now()))
              order by e.scheduled_for) as unfinished,
        array(select e.scheduled_for from execution e
-             where e.job_id = want.job_id and e.redrive_at is not null
+             where e.job_id = want.job_id and e.redrive_at <= now()
                and (e.status = 'failed' or e.status in ('running', 'retrying') and not exists (
                         select from lease l where l.owner = e.claimed_by and l.until > now()))
              order by e.scheduled_for limit 1000) as redrives
@@ -30,13 +30,13 @@ select pg_advisory_xact_lock(7::bigint << 56 | id)
 from (select unnest as id from unnest(%(job_id)s::bigint[]) order by 1 offset 0) as wanted;
 
 -- name: claim
--- Make occurrences this shift's own, or say why not; one per job. One row per occurrence, inserted as running; as skipped,
--- if the job is paused or another execution is under way and must not overlap; or, where one may wait for that to end, as
--- retrying with no attempt made yet. What is under way is looked for as far back as one can have begun: two days and the
--- job's max_lateness, or to the oldest that is being redriven. A row that exists is taken only if this very shift wrote it, if its
--- retry in the same run is due, if its owner's lease ran out, or if a person wants a finished one to be tried again: in
--- Airflow, or by redriving it. An at-most-once execution whose owner died while sending is failed, for nobody knows the
--- outcome.
+-- Make occurrences this shift's own, or say why not; one per job. One row per occurrence, inserted as running; as
+-- skipped, if the job is paused or another execution is under way and must not overlap; or, where one may wait for that
+-- to end, as retrying with no attempt made yet. What is under way is looked for as far back as one can have begun: two
+-- days and the job's max_lateness, or to the oldest that is being redriven; a redrive that waits for its next attempt
+-- is not under way. A row that exists is taken only if this very shift wrote it, if its retry in the same run is due,
+-- if its owner's lease ran out, or if a person wants a finished one to be tried again: in Airflow, or by redriving it.
+-- An at-most-once execution whose owner died while sending is failed, for nobody knows the outcome.
 with want as (
     select * from unnest(%(job_id)s::bigint[], %(due)s::timestamptz[], %(schedule_revision)s::bigint[],
                          %(run_id)s::text[], %(try_number)s::int[], %(manual)s::bool[], %(patient)s::bool[],
@@ -57,7 +57,7 @@ with want as (
           and e.scheduled_for > least(now() - interval '2 days' - j.max_lateness, (
               select min(old.scheduled_for) - interval '1 second' from execution old
               where old.redrive_at is not null and old.status in ('running', 'retrying')))
-          and (e.claimed_by is null or exists (
+          and (e.claimed_by is null and e.redrive_at is null or exists (
               select from lease l where l.owner = e.claimed_by and l.until > now() - interval '1 minute'))) others on true
 ), judged as (
     select k.*,
@@ -100,7 +100,7 @@ with want as (
     select w.*, p.status, p.attempt, p.base_attempt, p.ground,
            p.ground = 'orphan' and p.status = 'running' and w.delivery = 'at_most_once' as lost,
            -- What has not begun, is finished, or was let go of has no place of its own: the others count.
-           w.blocked and (p.attempt = 0 or p.ground in ('again', 'orphan')) as waits,
+           w.blocked and (p.attempt = 0 or w.redrive or p.ground in ('again', 'orphan')) as waits,
            p.attempt = 0 and w.refusal = 'paused' as dropped
     from judged w join present p using (place)
     where p.ground is not null and (p.attempt > 0 or w.refusal is distinct from 'rescheduled')
@@ -184,6 +184,12 @@ on conflict do nothing;
 update execution
 set status = 'cancelled', reason = %(reason)s, finished_at = now(), claimed_by = null
 where job_id = %(job_id)s and status in ('running', 'retrying') and claim = %(claim)s;
+
+-- name: put_off
+-- Have a redrive that failed again wait for its next attempt.
+update execution set redrive_at = now() + make_interval(secs => %(seconds)s)
+where job_id = %(job_id)s and scheduled_for = %(due)s and status = 'retrying' and claimed_by is null
+  and redrive_at is not null;
 
 -- name: drop
 -- End an occurrence that waited for another one, by this shift or by one whose owner died.
