@@ -100,7 +100,7 @@ with want as (
     select w.*, p.status, p.attempt, p.base_attempt, p.ground,
            p.ground = 'orphan' and p.status = 'running' and w.delivery = 'at_most_once' as lost,
            -- What has not begun, is finished, or was let go of has no place of its own: the others count.
-           w.blocked and (p.attempt = 0 or w.redrive or p.ground in ('again', 'orphan')) as waits,
+           w.blocked and (p.attempt = 0 or p.ground in ('again', 'orphan') or w.redrive and p.ground = 'retry') as waits,
            p.attempt = 0 and w.refusal = 'paused' as dropped
     from judged w join present p using (place)
     where p.ground is not null and (p.attempt > 0 or w.refusal is distinct from 'rescheduled')
@@ -110,7 +110,7 @@ with want as (
         reason = case when p.lost then 'unknown outcome' when p.dropped then 'paused' end,
         error = case when p.lost then 'the process that was sending it died' end,
         finished_at = case when p.lost or p.dropped then now() end,
-        attempt = p.attempt + case when p.lost or p.dropped or (p.ground = 'own' and p.status = 'running') then 0 else 1 end,
+        attempt = p.attempt + case when p.lost or p.dropped or p.ground = 'own' and p.status = 'running' then 0 else 1 end,
         base_attempt = case when p.ground = 'again' then p.attempt else p.base_attempt end,
         attempts = case when p.ground = 'orphan' and p.status = 'running'
                         then e.attempts || jsonb_build_object('attempt', p.attempt, 'at', e.started_at,
@@ -123,7 +123,8 @@ with want as (
         config_revision = p.revision, claimed_by = case when not (p.lost or p.dropped) then %(owner)s::uuid end,
         claim = p.claim
     from grounded p
-    where (p.lost or p.dropped or not p.waits) and e.job_id = p.job_id and e.scheduled_for = p.due and e.attempt = p.attempt and e.status = p.status
+    where (p.lost or p.dropped or not p.waits)
+      and e.job_id = p.job_id and e.scheduled_for = p.due and e.attempt = p.attempt and e.status = p.status
     returning e.job_id, e.scheduled_for, e.status, e.reason, e.attempt, e.base_attempt, e.claim
 )
 select w.place,
