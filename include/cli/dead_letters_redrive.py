@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from include.cli.airflow_api import AirflowApi, airflow_api
+from include.cli.airflow_api import AirflowApi, Run, airflow_api
+from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.dead_letters_choice import All, Choice, Ids, OfJob, OfTimers, OfWorkflow, Since, chosen, key_of
 from include.cli.duty import Yes, confirm
@@ -15,6 +18,11 @@ from include.cli.times import spell_instant
 from include.errors import ConfigError, RetryableError
 from include.store import dead_letters
 from include.store.edits import Row, changing
+
+
+_UNDER_WAY = ("queued", "running")
+_ENDING = timedelta(seconds=30)
+_POLL_SECONDS = 0.5
 
 
 class Cleared(NamedTuple):
@@ -114,13 +122,22 @@ def _clear(rows: Sequence[Row]) -> Cleared:
 
 def _clear_one(api: AirflowApi, row: Row, done: Cleared) -> None:
     dag_id, run_id = f"job_{row['job_id']}", row["dag_run_id"]
-    run = None if run_id is None else api.run(dag_id, run_id)
+    run = None if run_id is None else _ended_run(api, dag_id, run_id, row["finished_at"])
     if run is None or run.due != row["scheduled_for"]:
         done.left.append(row)
-    elif run.state in ("queued", "running"):
+    elif run.state in _UNDER_WAY:
         done.under_way.append(row)
     else:
         (done.cleared if api.clear(dag_id, run_id) else done.left).append(row)
+
+
+def _ended_run(api: AirflowApi, dag_id: str, run_id: str, finished_at: datetime) -> Run | None:
+    """The run, once it has ended: a worker needs some seconds for that after the outcome is in the ledger."""
+    while (run := api.run(dag_id, run_id)) is not None and run.state in _UNDER_WAY:
+        if utcnow() - finished_at > _ENDING:
+            break
+        time.sleep(_POLL_SECONDS)
+    return run
 
 
 def _runs_on_worker(kind: str) -> bool:
