@@ -87,7 +87,7 @@ def test_a_schedule_too_fast_for_a_worker_is_refused(system: System) -> None:
 def test_a_run_that_is_armed_follows_its_row_to_a_worker(system: System, receiver: Receiver) -> None:
     """A job that becomes one for workers while its run waits in the triggerer is done on a worker, once."""
     job_id = system.add("moves", receiver.url("/moves"))
-    system.sql("update job set run_at = now() + interval '12 seconds' where id = %s", job_id)
+    system.sql("update job set run_at = now() + interval '40 seconds' where id = %s", job_id)
     deferred = "select 1 as found from public.task_instance where dag_id = %s and state = 'deferred'"
     wait_for(lambda: system.sql(deferred, f"job_{job_id}"), "armed run")
     payload = json.dumps({"function": "example:greet", "arguments": {"name": "Bob"}})

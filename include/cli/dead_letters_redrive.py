@@ -19,7 +19,6 @@ from include.errors import ConfigError, RetryableError
 from include.store import dead_letters
 from include.store.edits import Row, changing
 
-
 _UNDER_WAY = ("queued", "running")
 _ENDING = timedelta(seconds=30)
 _POLL_SECONDS = 0.5
