@@ -137,10 +137,10 @@ def test_a_workflow_by_hand_and_its_dead_letters(system: System, receiver: Recei
     ran = system.millrace("workflows", "run", str(workflow), "--wait")
     assert ran.returncode == 0, ran.stderr
     assert positions(receiver, "/refuses") == [1, 2]
-    [letter] = json.loads(system.millrace("dead-letters", "list", "--json").stdout)
+    [letter] = json.loads(system.millrace("dead-letters", "list", "--workflow", "refused", "--json").stdout)
     redriven = system.millrace("dead-letters", "redrive", str(letter["id"]))
     assert redriven.returncode == 0, redriven.stderr
     assert system.millrace("workflows", "run", str(workflow), "--wait").returncode == 0
     assert positions(receiver, "/refuses") == [1, 2, 1]
     assert all(call[0] > began for call in receiver.to("/refuses"))
-    assert json.loads(system.millrace("dead-letters", "list", "--json").stdout) == []
+    assert json.loads(system.millrace("dead-letters", "list", "--workflow", "refused", "--json").stdout) == []

@@ -169,6 +169,14 @@ async def test_a_trigger_without_a_run_is_a_failed_task() -> None:
     assert how(await ended(ShiftTrigger(kind="job", id=1)))[0] == "failed"
 
 
+async def test_a_run_whose_row_has_become_one_for_workers_goes_on_there() -> None:
+    """Such a task no longer starts from a trigger, so the triggerer knows little of it: it is handed to a worker."""
+    made = ShiftTrigger(kind="job", id=1)
+    made.task_instance = SimpleNamespace(task_id="fire")  # type: ignore[assignment]
+    event = await ended(made)
+    assert type(event) is TriggerEvent
+
+
 # -- a shift's ending --------------------------------------------------------------------------------------------------
 
 

@@ -65,6 +65,10 @@ class ShiftTrigger(BaseTrigger):
         if self.kind not in SHIFTS:
             return Ending("failed", f"this release has no shifts for rows of {self.kind!r}")
         task_instance = self.task_instance
+        if task_instance is not None and not hasattr(task_instance, "get_template_context"):
+            # What the triggerer gives to a task that does not start from a trigger: since this run began, the row has
+            # become one for workers.
+            return Ending("worker", "this kind runs on a worker")
         run = task_instance.get_template_context()["dag_run"]
         self._shift = shift_of(self.kind, int(self.id), run, task_instance)
         ending: Ending = await SHIFTS[self.kind].stand(self._shift, await _post())
