@@ -7,6 +7,7 @@ speaks UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from include.errors import ConfigError, RetryableError
 SCHEMA = "millrace"
 _SQL = Path(__file__).parent / "sql"
 _OPTIONS = f"-c search_path={SCHEMA},public -c TimeZone=UTC"
+
+# To leave out where a few wanted rows are joined to millions: always by index, whatever statistics of a new day say.
+NOT_BY_INDEX = ("hashjoin", "mergejoin", "seqscan")
 
 DictConnection = psycopg.Connection[dict[str, object]]
 
@@ -33,9 +37,13 @@ def queries(file: str) -> dict[str, str]:
     return found
 
 
-def conninfo(database_url: str, *, via: str = "sql", actor: str = "") -> str:
-    """The URL with our search path; `via` and `actor` are what the audit writes for changes made here."""
+def conninfo(database_url: str, *, via: str = "sql", actor: str = "", without: Iterable[str] = ()) -> str:
+    """The URL with our search path; `via` and `actor` are what the audit writes for changes made here.
+
+    `without`: ways of joining and scanning that the planner is not to take, such as `NOT_BY_INDEX`.
+    """
     options = f"{_OPTIONS} -c millrace.via={via}" + (f" -c millrace.actor={_escaped(actor)}" if actor else "")
+    options += "".join(f" -c enable_{way}=off" for way in without)
     try:
         return make_conninfo(database_url, options=options, application_name=f"millrace-{via}", connect_timeout=10)
     except psycopg.ProgrammingError as error:

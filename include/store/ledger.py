@@ -23,13 +23,10 @@ from psycopg.types.json import Jsonb
 from include.deadline import within
 from include.model import Job, Status
 from include.store.batch import Batch, Connection
-from include.store.db import conninfo, queries
+from include.store.db import NOT_BY_INDEX, conninfo, queries
 from include.store.rows import job_from_row
 
 log = logging.getLogger(__name__)
-
-# The batches join a few hundred wanted rows to millions: always by index, whatever the statistics of a new day say.
-_PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 
 _RELEASE_SECONDS = 2.0
 _PARTITIONS_SECONDS = 3600.0
@@ -117,11 +114,7 @@ class Ledger:
         self.lease = 0
         self._partitions_made_at = float("-inf")
         self._sql = queries("ledger")
-        info = conninfo(database_url, via="shift")
-        self._conninfo = info = psycopg.conninfo.make_conninfo(
-            info,
-            options=psycopg.conninfo.conninfo_to_dict(info)["options"] + _PLANNER,  # type: ignore[operator]
-        )
+        self._conninfo = info = conninfo(database_url, via="shift", without=NOT_BY_INDEX)
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
         self._jobs = Batch(info, self._read, gather_seconds=0.005)
         # They are made ahead of the instant. What takes claims back goes the same way, so as not to overtake one.

@@ -12,15 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from include.store.batch import Batch, Connection
-from include.store.db import conninfo, queries
+from include.store.db import NOT_BY_INDEX, conninfo, queries
 
 _SQL = {name: text.encode() for name, text in queries("redrives").items()}
-
-# A few rows are updated in a ledger of millions: by index, whatever the statistics say.
-_PLANNER = " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_seqscan=off"
 
 _DUES = 100  # of one job at a time
 
@@ -38,8 +33,7 @@ class Asks:
 
     def __init__(self, database_url: str, *, worker_kinds: Collection[str], hold_seconds: float) -> None:
         self._parameters = {"worker_kinds": list(worker_kinds), "seconds": hold_seconds, "each": _DUES}
-        info = conninfo(database_url, via="shift")
-        info = make_conninfo(info, options=f"{conninfo_to_dict(info)['options']}{_PLANNER}")
+        info = conninfo(database_url, via="shift", without=NOT_BY_INDEX)
         self._asks = Batch(info, self._execute, gather_seconds=0.0, most=1)
 
     async def close(self) -> None:
