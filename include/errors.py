@@ -15,6 +15,10 @@ class ConfigError(MillraceError):
     """Fix the configuration: a row, a payload, a setting. Trying again without an edit is useless."""
 
 
+class TakenError(ConfigError):
+    """Choose another name, or change what has it: a row has this name, or this `external_id`, already."""
+
+
 class AttemptError(MillraceError):
     """One attempt failed: `code` and `excerpt` say what came back, where something did; the ledger keeps both."""
 

@@ -68,6 +68,13 @@ class Settings(BaseModel):
         default=300.0, ge=0, le=86_400, description="The least time between two messages to the same place."
     )
 
+    admins: tuple[str, ...] = Field(
+        default=(), description="Users who are admins here whatever their role in Airflow, comma-separated."
+    )
+    admin_kinds: tuple[str, ...] = Field(
+        default=("shell",), description="Kinds that only admins may put into rows through the API, comma-separated."
+    )
+
     hook_kib: int = Field(default=1024, ge=1, le=65_536, description="The largest body that may be pushed, in KiB.")
 
     @field_validator("egress_allow", mode="before")
@@ -76,6 +83,11 @@ class Settings(BaseModel):
         if not isinstance(value, str):
             return value
         return tuple(ip_network(part, strict=False) for part in _parts(value))
+
+    @field_validator("admins", "admin_kinds", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return tuple(_parts(value)) if isinstance(value, str) else value
 
     @field_validator("egress_hosts", mode="before")
     @classmethod

@@ -20,10 +20,11 @@ from include.store.migrate import migrate
 
 # Deleting the few rows of a test is a thirtieth of the cost of truncating tables with dozens of partitions.
 EMPTY = """
+    delete from connection_grant; delete from quota where owner <> '*';
     delete from workflow; delete from connector; delete from job; delete from execution; delete from audit;
     delete from lease; delete from shard; delete from turn; delete from budget;
     delete from timer; delete from notice; delete from notice_channel; delete from owner_notify;
-    delete from outcome_queue;
+    delete from outcome_queue; delete from tally; delete from idempotency_key;
     select setval(name::regclass, 1, false) from unnest(array[
         'revision', 'job_id_seq', 'connector_id_seq', 'workflow_id_seq', 'dead_letter_id_seq', 'audit_id_seq',
         'timer_id_seq', 'notice_id_seq']) as name;

@@ -149,7 +149,7 @@ def test_a_bad_job_is_refused_before_there_is_a_row(
 def test_a_name_is_given_once(run: Run, refused: Refused) -> None:
     """A second job of the same name is refused, with what to do instead."""
     run("add", "a", "ping", "--set", URL)
-    assert "a job with this name exists already" in refused("add", "a", "ping", "--set", URL)
+    assert "a job with this name already" in refused("add", "a", "ping", "--set", URL)
 
 
 def test_wrong_usage_has_exit_code_2(environment: None) -> None:
@@ -231,7 +231,7 @@ def test_edit_can_rename_replace_and_clear(run: Run, db: DictConnection) -> None
         (["--kind", "webhook"], "expect_status: Extra inputs are not permitted"),
         (["--cron", "never"], "cron 'never'"),
         (["--no-schedule", "--every", "5s"], "keep one of them"),
-        (["--name", "b"], "a job with this name exists already"),
+        (["--name", "b"], "a job with this name already"),
         (["--name", "7"], "would be read as an id"),
         (["--timeout", "2d"], "job_timeout_check"),
     ],

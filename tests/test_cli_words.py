@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from include.cli.payload import assign
-from include.cli.times import parse_duration, parse_instant, spell_duration
 from include.errors import ConfigError
+from include.times import parse_duration, parse_instant, spell_duration
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 500_000, tzinfo=timezone.utc)
 

@@ -13,13 +13,13 @@ ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
     {"errors", "wall_cron", "deadline", "host"},
-    {"schedule", "retry", "user_function"},
-    {"model"},
+    {"schedule", "retry", "times", "user_function"},
+    {"model", "fires"},
     {"settings", "templates", "webhook_signature"},
     {"registry"},
     {"store", "egress"},
     {"actions", "connectors", "why"},
-    {"user_code"},
+    {"user_code", "documents"},
     {"shifts"},
     {"local"},
     {"orchestration", "cli"},

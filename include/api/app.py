@@ -5,27 +5,38 @@ Airflow does not authenticate what a plugin mounts: each router says for itself 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from include.api.hooks import FindConnection, Intake, router
+from include.api import hooks
+from include.api.hooks import FindConnection, Intake
+from include.api.login import AirflowLogin, Login
 from include.api.problem import answer_problems
+from include.api.routes import jobs
+from include.api.transactions import Transactions
 from include.orchestration import connections
 from include.settings import Settings, settings
 from include.store.log import RecordLog
 
 _MOST_SECONDS = 30.0
+ROUTES = (jobs,)
 
 
 def create_app(
-    chosen: Settings | None = None, *, find: FindConnection = connections.find, most_seconds: float = _MOST_SECONDS
+    chosen: Settings | None = None,
+    *,
+    find: FindConnection = connections.find,
+    login: Login | None = None,
+    most_seconds: float = _MOST_SECONDS,
 ) -> FastAPI:
     """Make the app, with the settings of its process unless others are chosen.
 
-    `find` knows the connections that hold the secrets; `most_seconds` is how long a body may take to arrive. Settings
-    are read when the app starts, so that it can be made, to be looked at, where there are none.
+    `find` knows the connections that hold the secrets, `login` who calls (Airflow's, by itself); `most_seconds` is how
+    long a pushed body may take to arrive. Settings are read when the app starts, so that it can be made, to be looked
+    at, where there are none.
     """
 
     @asynccontextmanager
@@ -33,13 +44,19 @@ def create_app(
         limits = chosen or settings()
         log = RecordLog(limits.database_url, via="api")
         app.state.intake = Intake(log, find, limits.hook_kib * 1024, most_seconds)
+        app.state.login = login or AirflowLogin(limits)
+        app.state.transactions = Transactions(limits.database_url)
+        app.state.transactions.open()
         try:
             yield
         finally:
+            await asyncio.to_thread(app.state.transactions.close)
             await log.close()
 
     app = FastAPI(title="Millrace", openapi_url=None, redirect_slashes=False, lifespan=lifespan)
-    app.include_router(router)
+    app.include_router(hooks.router)
+    for routes in ROUTES:
+        app.include_router(routes.router, prefix="/api/v1")
     answer_problems(app)
     return app
 

@@ -4,31 +4,78 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
-from include.errors import ConfigError, PermanentError, RefusedError, RetryableError
+from include.documents.invalid import InvalidDocumentError, problems_of
+from include.errors import ConfigError, PermanentError, RefusedError, RetryableError, TakenError
 
 log = logging.getLogger(__name__)
 
+_MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
+_MOST_IN_DETAIL = 5
 # Whoever is cut off while sending would go on, and what comes would be read as the next request.
 _ENDS_CONNECTION = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
 
-def problem(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer that says what is wrong; `detail` is for whoever sent the request."""
-    body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+class ProblemAtPlace(BaseModel):
+    """What is wrong with one part of a request, such as `body.payload.url`."""
+
+    place: str
+    detail: str
+
+
+class Problem(BaseModel):
+    """What is wrong, and how to mend it (RFC 9457)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[ProblemAtPlace] | None = None
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What the document of the API says of a route's errors; every route can answer 401, 403, 422 and 503 as well."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {_MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({401, 403, 422, 503, *statuses})
+    }
+
+
+def problem(
+    status: int,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[tuple[str, str]] = (),
+) -> JSONResponse:
+    """The answer that says what is wrong; `detail` is for whoever sent the request, `errors` are places in it."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
+    if errors:
+        body["errors"] = [{"place": place, "detail": said} for place, said in errors]
     ending = {"Connection": "close"} if status in _ENDS_CONNECTION else {}
-    return JSONResponse(body, status, {**(headers or {}), **ending}, media_type="application/problem+json")
+    return JSONResponse(body, status, {**(headers or {}), **ending}, media_type=_MEDIA_TYPE)
 
 
 def answer_problems(app: FastAPI) -> None:
     """Have `app` answer our errors, those of the framework, and those that nobody expected."""
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(InvalidDocumentError, _invalid_document)
+    app.add_exception_handler(TakenError, _taken)
     app.add_exception_handler(RefusedError, _refused)
     app.add_exception_handler(PermanentError, _permanent)
     app.add_exception_handler(RetryableError, _retryable)
@@ -39,7 +86,27 @@ def answer_problems(app: FastAPI) -> None:
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RefusedError)  # noqa: S101 - it is registered for no other
-    return problem(error.status, str(error))
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else None
+    return problem(error.status, str(error), headers)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - it is registered for no other
+    return _unprocessable(problems_of(error.errors()))
+
+
+async def _invalid_document(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, InvalidDocumentError)  # noqa: S101 - it is registered for no other
+    return _unprocessable([(f"body.{place}" if place else "body", said) for place, said in error.problems])
+
+
+def _unprocessable(errors: Sequence[tuple[str, str]]) -> JSONResponse:
+    detail = "; ".join(f"{place}: {said}" for place, said in errors[:_MOST_IN_DETAIL])
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=errors)
+
+
+async def _taken(_: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.CONFLICT, str(error))
 
 
 async def _permanent(_: Request, error: Exception) -> JSONResponse:

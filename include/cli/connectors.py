@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from include.cli import connectors_preview, connectors_run, connectors_state, connectors_write
-from include.cli.clock import utcnow
 from include.cli.connectors_options import NameOrId
 from include.cli.connectors_view import (
     LIST_HEADERS,
@@ -29,6 +28,7 @@ from include.cli.output import note, print_json, print_line, print_table
 from include.cli.row_edits import defect
 from include.store import connectors
 from include.store.rows import connector_from_row
+from include.times import utcnow
 
 _SHOWN = 5
 

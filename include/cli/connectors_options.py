@@ -10,8 +10,8 @@ import typer
 
 from include.cli import row_files
 from include.cli.payload import parse_object
-from include.cli.times import parse_duration
 from include.errors import ConfigError
+from include.times import parse_duration
 
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The connector's name, or its id (all digits).")]
 

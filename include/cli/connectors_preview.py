@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.connectors_access import find_connection, system_environment
 from include.cli.connectors_view import excerpt, spell_cursor
 from include.cli.connectors_write import from_file, judged
@@ -22,6 +21,7 @@ from include.errors import ConfigError, MillraceError
 from include.model import Connector
 from include.store import connectors
 from include.store.rows import connector_from_row
+from include.times import utcnow
 
 if TYPE_CHECKING:
     from include.shifts.preview import Exchange, Preview, Sample

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from include.cli import duty
-from include.cli.clock import utcnow
 from include.cli.connectors_options import NameOrId
 from include.cli.connectors_view import connector_document
 from include.cli.database import open_database
@@ -12,6 +11,7 @@ from include.cli.jobs_options import AsJson, NamesOrIds
 from include.cli.output import print_json, print_line
 from include.store import connectors
 from include.store.edits import Row, changing
+from include.times import utcnow
 
 _CONNECTORS = duty.Group("connector", connectors.find, connectors.change, connector_document)
 

@@ -6,11 +6,11 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.cli import duty
 from include.cli.output import Cell, status_cell
-from include.cli.times import spell_duration, spell_instant
+from include.documents.state import state as duty_state
 from include.store.edits import Row
 from include.store.rows import connector_from_row
+from include.times import spell_duration, spell_instant
 
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
@@ -24,7 +24,7 @@ READER_HEADERS = ("id", "workflow", "owner", "position", "lag", "behind", "dead 
 
 def state(row: Row, now: datetime) -> str:
     """In a word, and until when where that is known."""
-    said = duty.state(row, now)
+    said = duty_state(row, now)
     if said != "active":
         return said
     if row["failing_since"] is not None:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.connectors_options import FILE_COLUMNS, NameOrId, Options
 from include.cli.connectors_view import connector_document
 from include.cli.database import open_database
@@ -21,6 +20,7 @@ from include.store import connectors
 from include.store.connectors import DEFAULTS
 from include.store.edits import Row, changing
 from include.store.rows import connector_from_row
+from include.times import utcnow
 
 # Columns that only a stored row has; a connector is judged, and tried out, without them.
 _UNSTORED: dict[str, Any] = {

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 import typer
 
 from include.cli import dead_letters_redrive
-from include.cli.clock import parse_past, utcnow
 from include.cli.database import open_database
 from include.cli.dead_letters_choice import OfJob, OfTimers, OfWorkflow, Part, Since, found, part_of
 from include.cli.dead_letters_view import HEADERS, instant, letter_cells, letter_document, print_letter
@@ -19,6 +18,7 @@ from include.errors import ConfigError
 from include.store import dead_letters, workflows
 from include.store.db import DictConnection
 from include.store.edits import LARGEST_ID, Row
+from include.times import parse_past, utcnow
 
 __all__ = ["HEADERS", "app", "letter_cells"]
 

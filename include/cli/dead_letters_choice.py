@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 import typer
 
-from include.cli.clock import parse_past, utcnow
 from include.errors import ConfigError
 from include.store import dead_letters, jobs, workflows
 from include.store.db import DictConnection
 from include.store.dead_letters import Key
 from include.store.edits import LARGEST_ID, Row, is_id
+from include.times import parse_past, utcnow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _EXECUTION = re.compile(r"job_(\d{1,19})_(\d{1,17})", re.ASCII)

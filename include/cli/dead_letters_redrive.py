@@ -8,16 +8,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from include.cli.airflow_api import AirflowApi, Run, airflow_api
-from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.dead_letters_choice import All, Choice, Ids, OfJob, OfTimers, OfWorkflow, Since, chosen, key_of
 from include.cli.duty import Yes, confirm
 from include.cli.jobs_options import AsJson
 from include.cli.output import note, print_json, print_line
-from include.cli.times import spell_instant
 from include.errors import ConfigError, RetryableError
 from include.store import dead_letters
 from include.store.edits import Row, changing
+from include.times import spell_instant, utcnow
 
 _UNDER_WAY = ("queued", "running")
 _ENDING = timedelta(seconds=30)

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from include.cli.output import Cell, print_line, print_table
-from include.cli.times import spell_duration, spell_instant
 from include.shifts.blot import Blot, secrets_in_request
 from include.store.edits import Row
+from include.times import spell_duration, spell_instant
 
 HEADERS = ("id", "of", "owner", "what", "status", "attempts", "when (UTC)", "error")
 _ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")

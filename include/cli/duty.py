@@ -10,13 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.output import print_json, print_line
-from include.cli.times import parse_instant, spell_instant
 from include.errors import ConfigError
 from include.store.db import DictConnection
 from include.store.edits import Row, changing
+from include.times import parse_instant, spell_instant, utcnow
 
 Until = Annotated[
     str | None, typer.Option("--until", help="Back on duty by itself then: ISO 8601 (UTC if no offset), or +2h.")
@@ -33,17 +32,6 @@ class Group:
     find: Find
     change: Callable[[DictConnection, int, Mapping[str, Any]], Row]
     document: Callable[[Row, datetime], dict[str, Any]]
-
-
-def state(row: Row, now: datetime) -> str:
-    """`ERROR`, `paused`, `paused until` an instant in UTC, or `active`."""
-    if row["error"] is not None:
-        return "ERROR"
-    if not row["is_active"]:
-        return "paused"
-    if row["paused_until"] is not None and row["paused_until"] > now:
-        return f"paused until {spell_instant(row['paused_until'])}"
-    return "active"
 
 
 def pause(group: Group, names_or_ids: list[str], until: str | None, as_json: bool) -> list[Row]:

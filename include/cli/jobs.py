@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import typer
 
 from include.cli import jobs_run, jobs_state, jobs_why, jobs_write
-from include.cli.clock import fires_after, next_fires, parse_past, utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
 from include.cli.jobs_view import (
@@ -27,13 +26,14 @@ from include.cli.jobs_view import (
 )
 from include.cli.output import Cell, note, print_json, print_line, print_table
 from include.cli.row_edits import defect
-from include.cli.times import spell_duration, spell_instant, spell_wall
 from include.errors import ConfigError
+from include.fires import fires_after, next_fires
 from include.model import Status
 from include.store import jobs
 from include.store.db import DictConnection
 from include.store.edits import Row, is_id
 from include.store.rows import job_from_row
+from include.times import parse_past, spell_duration, spell_instant, spell_wall, utcnow
 from include.wall_cron import zone_named
 
 _SHOWN = 5

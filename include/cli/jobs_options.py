@@ -13,8 +13,8 @@ import typer
 
 from include.cli.payload import parse_object
 from include.cli.retry_options import RetryOptions
-from include.cli.times import parse_duration, parse_instant
 from include.errors import ConfigError
+from include.times import parse_duration, parse_instant
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document, for scripts.")]
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The job's name, or its id (all digits).")]

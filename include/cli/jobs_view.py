@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.cli.clock import next_fires
-from include.cli.duty import state
 from include.cli.output import Cell, status_cell
 from include.cli.retry_options import spell_retries
-from include.cli.times import spell_duration, spell_instant
+from include.documents.state import state
+from include.fires import next_fires
 from include.model import Job
 from include.store.edits import Row
 from include.store.rows import job_from_row
+from include.times import spell_duration, spell_instant
 
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = (

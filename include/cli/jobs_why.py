@@ -6,15 +6,14 @@ from typing import Annotated
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
 from include.cli.output import print_json, print_line
 from include.cli.row_edits import defect
-from include.cli.times import parse_instant
 from include.store import jobs
 from include.store.rows import job_from_row
 from include.store.why import gather
+from include.times import parse_instant, utcnow
 from include.why import explain
 
 

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli.clock import next_fires, utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import NO_SCHEDULE, AsJson, NameOrId, Options, taking_options
 from include.cli.jobs_view import job_document
 from include.cli.output import note, print_json, print_line
 from include.cli.row_edits import checked_name, new_settings, vet
-from include.cli.times import spell_instant
 from include.errors import ConfigError
+from include.fires import next_fires
 from include.store import jobs
 from include.store.edits import Row, changing
 from include.store.jobs import DEFAULTS
 from include.store.rows import job_from_row
+from include.times import spell_instant, utcnow
 
 _FIRES_SHOWN = 3
 # Columns that only a stored row has; a job is judged without them.

@@ -13,10 +13,10 @@ from include.cli.jobs_options import AsJson
 from include.cli.notify_try import try_out
 from include.cli.output import Cell, note, print_json, print_line, print_table
 from include.cli.payload import assign, read_payload
-from include.cli.times import spell_instant
 from include.errors import ConfigError
 from include.store import notices
 from include.store.edits import Row, changing
+from include.times import spell_instant
 
 _OWNER_HEADERS = ("owner", "kind", "on", "after", "payload")
 _UNSENT_HEADERS = ("owners", "kind", "payload", "notices", "since (UTC)", "failed", "next try (UTC)", "error")

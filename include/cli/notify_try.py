@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Awaitable
 from typing import Any, cast
 
-from include.cli.clock import utcnow
 from include.cli.connectors_access import system_environment
 from include.deadline import within
 from include.errors import ConfigError, RetryableError
+from include.times import utcnow
 
 _TIMEOUT_SECONDS = 30.0
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli.times import parse_duration, spell_duration
 from include.errors import ConfigError
 from include.retry import RetryPolicy
+from include.times import parse_duration, spell_duration
 
 _NONE = "none"
 

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from include.cli.payload import read_text
-from include.cli.times import parse_duration
 from include.errors import ConfigError
+from include.times import parse_duration
 
 # A value as it is written, and what to call it in an error, become a column's value, or a `ConfigError`.
 Reader = Callable[[Any, str], Any]

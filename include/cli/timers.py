@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
 from include.cli.output import note, print_json, print_line, print_table
@@ -22,11 +21,11 @@ from include.cli.timers_view import (
     spell_left,
     timer_document,
 )
-from include.cli.times import spell_instant
 from include.store import timers
 from include.store.edits import changing
 from include.store.rows import timer_from_row
 from include.store.timers import TimerStatus
+from include.times import spell_instant, utcnow
 
 _OPEN: tuple[TimerStatus, ...] = ("pending", "firing")
 # Columns that only a stored row has; a timer is judged without them.

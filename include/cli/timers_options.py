@@ -11,8 +11,8 @@ import typer
 
 from include.cli.payload import read_text
 from include.cli.retry_options import RetryOptions
-from include.cli.times import parse_duration, parse_instant
 from include.errors import ConfigError
+from include.times import parse_duration, parse_instant
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID", min=0, help="Timers, by their ids.")]
 

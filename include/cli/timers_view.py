@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 
 from include.cli.output import Cell
 from include.cli.retry_options import spell_retries
-from include.cli.times import spell_duration, spell_instant
 from include.store.edits import Row
 from include.store.rows import timer_from_row
 from include.store.timers import time_left
+from include.times import spell_duration, spell_instant
 
 LIST_HEADERS = ("id", "owner", "status", "due (UTC)", "time left", "attempt", "fired (UTC)", "late ms", "host", "error")
 ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")

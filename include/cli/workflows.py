@@ -9,13 +9,11 @@ from typing import Annotated
 import typer
 
 from include.cli import workflows_run, workflows_state, workflows_watermark, workflows_write
-from include.cli.clock import next_fires, utcnow
 from include.cli.database import open_database
 from include.cli.dead_letters import HEADERS, letter_cells
 from include.cli.jobs_options import AsJson
 from include.cli.output import note, print_json, print_line, print_table
 from include.cli.row_edits import defect
-from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId
 from include.cli.workflows_view import (
     LAG_HEADERS,
@@ -28,8 +26,10 @@ from include.cli.workflows_view import (
     trouble_of,
     workflow_document,
 )
+from include.fires import next_fires
 from include.store import connectors, dead_letters, workflows
 from include.store.rows import workflow_from_row
+from include.times import spell_instant, utcnow
 
 _SHOWN = 5
 

@@ -8,9 +8,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from include.cli.clock import parse_past
 from include.cli.retry_options import RetryOptions
-from include.cli.times import parse_duration, parse_instant
+from include.times import parse_duration, parse_instant, parse_past
 
 NameOrId = Annotated[str, typer.Argument(metavar="NAME|ID", help="The workflow's name, or its id (all digits).")]
 

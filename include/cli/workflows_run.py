@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from include.cli.airflow_api import airflow_api
-from include.cli.clock import utcnow
 from include.cli.dag_runs import check_startable, trigger, wait_for_end
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
 from include.cli.output import print_json, print_line
 from include.cli.row_edits import vet
-from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId
 from include.cli.workflows_view import lag_document, tell_troubles, trouble_of
 from include.errors import ConfigError
 from include.store import workflows
 from include.store.edits import Row
 from include.store.rows import workflow_from_row
+from include.times import spell_instant, utcnow
 
 
 def run(

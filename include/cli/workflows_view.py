@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from include.cli import duty
-from include.cli.clock import next_fires
 from include.cli.output import Cell, note, status_cell
 from include.cli.retry_options import spell_retries
-from include.cli.times import spell_duration, spell_instant
+from include.documents.state import state as duty_state
+from include.fires import next_fires
 from include.store.edits import Row
 from include.store.rows import workflow_from_row
+from include.times import spell_duration, spell_instant
 
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
@@ -39,7 +39,7 @@ def state(row: Row, now: datetime) -> str:
     """As that of a job, or `STOPPED` at a record until a person decides, or `waiting` to begin."""
     if row["error"] is None and row["stopped_at"] is not None:
         return _STOPPED
-    said = duty.state(row, now)
+    said = duty_state(row, now)
     return f"waiting until {spell_instant(row['started_at'])}" if said == "active" and not row["begun"] else said
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from include.cli.clock import parse_past, utcnow
 from include.cli.database import open_database
 from include.cli.duty import Yes, confirm, found
 from include.cli.jobs_options import AsJson, NamesOrIds
@@ -18,6 +17,7 @@ from include.store import workflows
 from include.store.db import DictConnection
 from include.store.edits import LARGEST_ID, Row, changing, is_id
 from include.store.workflows import Watermark
+from include.times import parse_past, utcnow
 
 
 def rewind(

@@ -7,12 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli.clock import utcnow
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
 from include.cli.output import note, print_json, print_line
 from include.cli.row_edits import checked_name, new_settings, vet
-from include.cli.times import spell_instant
 from include.cli.workflows_options import NameOrId, Options
 from include.cli.workflows_view import workflow_document
 from include.errors import ConfigError
@@ -21,6 +19,7 @@ from include.store.db import DictConnection
 from include.store.edits import Row, changing
 from include.store.rows import workflow_from_row
 from include.store.workflows import DEFAULTS
+from include.times import spell_instant, utcnow
 
 # Columns that only a stored row has; a workflow is judged without them.
 _UNSTORED: dict[str, Any] = {"id": 0, "revision": 0, "error": None}

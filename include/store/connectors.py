@@ -17,6 +17,7 @@ from include.store.edits import Row, document, find_row, returned_row
 # judged as a whole, and tried out, before there is a row.
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
+        "external_id": None,
         "owner": "admin",
         "config": {},
         "every": None,

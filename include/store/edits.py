@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from include.errors import ConfigError
+from include.errors import ConfigError, TakenError
 from include.store.db import DictConnection, queries
 
 Row = dict[str, Any]
@@ -21,11 +21,14 @@ Row = dict[str, Any]
 LARGEST_ID = 2**63 - 1
 _SQL = {name: text.encode() for name, text in queries("edits").items()}
 _TAKEN = {
-    "job_name_key": "a job with this name exists already; choose another name, or `./millrace jobs edit` that one",
-    "connector_name_key": "a connector with this name exists already; choose another name, or"
-    " `./millrace connectors edit` that one",
-    "workflow_owner_name_key": "this owner has a workflow with this name already; choose another name, or"
-    " `./millrace workflows edit` that one",
+    "job_owner_name_key": "this owner has a job with this name already; choose another name, or change that one",
+    "connector_name_key": "a connector with this name exists already; choose another name, or change that one",
+    "workflow_owner_name_key": "this owner has a workflow with this name already; choose another name, or change that"
+    " one",
+    "job_owner_external_id_key": "this owner has a job with this external_id already",
+    "connector_owner_external_id_key": "this owner has a connector with this external_id already",
+    "workflow_owner_external_id_key": "this owner has a workflow with this external_id already",
+    "timer_owner_external_id_key": "this owner has a timer with this external_id already",
     "workflow_connector_id_fkey": "workflows read this connector's records; remove them first"
     " (`./millrace workflows list`)",
     "connector_budget_fkey": "there is no budget of this name; add it first:"
@@ -39,6 +42,8 @@ def changing(db: DictConnection) -> Iterator[None]:
     try:
         with db.transaction():
             yield
+    except psycopg.errors.UniqueViolation as error:
+        raise TakenError(_refusal(db, error)) from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         raise ConfigError(_refusal(db, error)) from error
 
@@ -59,20 +64,26 @@ def no_such(noun: str, name_or_id: str, names: Iterable[str]) -> ConfigError:
 
 
 def find_row(db: DictConnection, noun: str, sql: Mapping[str, bytes], name_or_id: str) -> Row:
-    """The row of that id (all digits) or name, by the statements of a table in which names are unique.
+    """The row of that id (all digits) or name; `ConfigError` names the rows that were probably meant.
 
-    `ConfigError` names the rows that were probably meant.
+    A name that several owners gave is not enough: the error lists the ids.
     """
-    found: Row | None
+    rows: list[Row] = []
     if not is_id(name_or_id):
-        found = db.execute(sql[f"{noun}_by_name"], {"name": name_or_id}).fetchone()
+        rows = db.execute(sql[f"{noun}_by_name"], {"name": name_or_id}).fetchall()
     elif int(name_or_id) <= LARGEST_ID:
-        found = db.execute(sql[f"{noun}_by_id"], {"id": int(name_or_id)}).fetchone()
-    else:
-        found = None
-    if found is None:
+        rows = db.execute(sql[f"{noun}_by_id"], {"id": int(name_or_id)}).fetchall()
+    if len(rows) > 1:
+        raise several(noun, name_or_id, rows)
+    if not rows:
         raise no_such(noun, name_or_id, (str(row["name"]) for row in db.execute(sql[f"{noun}_names"])))
-    return found
+    return rows[0]
+
+
+def several(noun: str, name: str, rows: Iterable[Row]) -> ConfigError:
+    """The error for a name that several owners gave."""
+    owned = ", ".join(f"{row['id']} ({row['owner']})" for row in rows)
+    return ConfigError(f"several owners have a {noun} named {name!r}; write the id: {owned}")
 
 
 def returned_row(db: DictConnection, noun: str, statement: bytes, parameters: Mapping[str, Any]) -> Row:

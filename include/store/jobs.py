@@ -12,11 +12,13 @@ from typing import Any
 
 from include.store.db import DictConnection, queries
 from include.store.edits import Row, document, find_row, returned_row
+from include.store.search import Search
 
 # What a new job has where nothing else is said: the defaults of the table, known here so that a job can be judged as a
 # whole before there is a row.
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
+        "external_id": None,
         "owner": "admin",
         "payload": {},
         "cron": None,
@@ -68,6 +70,30 @@ def page(
     """Jobs whose id is greater than `after`, each with its newest execution as `last_…`; None: no limit."""
     wanted = {"kind": kind, "owner": owner, "paused": paused, "failing": failing, "after": after, "limit": limit}
     return db.execute(_SQL["list_jobs"], wanted).fetchall()
+
+
+def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool = False) -> Row | None:
+    """The job of that id with its newest execution as `last_…`, among those of `owner` (None: all); None if there is
+    none.
+
+    `lock`: until the transaction ends, nobody else changes it.
+    """
+    row: Row | None = db.execute(_SQL["get_job"], {"id": row_id, "owner": owner}).fetchone()
+    if row is None or not lock:
+        return row
+    locked: Row | None = db.execute(_SQL["lock_job"], {"id": row_id}).fetchone()
+    return None if locked is None else {**row, **locked}
+
+
+def by_external_id(db: DictConnection, owner: str, external_id: str) -> Row | None:
+    """The owner's job of that `external_id`."""
+    return db.execute(_SQL["job_by_external_id"], {"owner": owner, "external_id": external_id}).fetchone()
+
+
+def search(db: DictConnection, wanted: Search) -> list[Row]:
+    """A page of jobs, each with its newest execution as `last_…`, its place in the order as `sort_key`, and how many
+    there are in all as `total`."""
+    return db.execute(_SQL["search_jobs"], wanted.parameters("id", "kind", "state", "name", "external_id")).fetchall()
 
 
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:

@@ -28,6 +28,7 @@ TimerStatus = Literal["pending", "firing", "fired", "failed", "cancelled"]
 # as a whole before there is a row.
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
+        "external_id": None,
         "owner": "admin",
         "method": "POST",
         "headers": {},

@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from include.errors import ConfigError
 from include.store.db import DictConnection, queries
-from include.store.edits import LARGEST_ID, Row, document, is_id, no_such, returned_row
+from include.store.edits import LARGEST_ID, Row, document, is_id, no_such, returned_row, several
 
 # What a new workflow has where nothing else is said: the defaults of the table, known here so that a workflow can be
 # judged as a whole before there is a row. `started_at`: now, by the database's clock.
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
+        "external_id": None,
         "owner": "admin",
         "every": timedelta(seconds=30),
         "started_at": None,
@@ -65,8 +65,7 @@ def find(db: DictConnection, name_or_id: str) -> Row:
     else:
         found = page(db, name=name_or_id)
     if len(found) > 1:
-        owned = ", ".join(f"{row['id']} ({row['owner']})" for row in found)
-        raise ConfigError(f"several owners have a workflow named {name_or_id!r}; write the id: {owned}")
+        raise several("workflow", name_or_id, found)
     if not found:
         raise no_such("workflow", name_or_id, (str(row["name"]) for row in db.execute(_SQL["workflow_names"])))
     return found[0]

@@ -25,9 +25,9 @@ limit %(limit)s;
 
 -- name: insert_connector
 -- A new connector, from a document with every column that a person may set.
-insert into connector (name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify,
+insert into connector (external_id, name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify,
                        is_active, paused_until)
-select name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify, is_active,
+select external_id, name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify, is_active,
        paused_until
 from jsonb_populate_record(null::connector, %(columns)s::jsonb)
 returning *;
@@ -35,9 +35,9 @@ returning *;
 -- name: change_connector
 -- Set the columns that are in the document and leave the others as they are at this moment.
 update connector
-set (name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify, is_active,
+set (external_id, name, owner, kind, config, every, dedupe, rate_limit, budget, timeout, alert_after, notify, is_active,
      paused_until) =
-    (select n.name, n.owner, n.kind, n.config, n.every, n.dedupe, n.rate_limit, n.budget, n.timeout, n.alert_after,
+    (select n.external_id, n.name, n.owner, n.kind, n.config, n.every, n.dedupe, n.rate_limit, n.budget, n.timeout, n.alert_after,
             n.notify, n.is_active, n.paused_until
      from jsonb_populate_record(connector, %(changes)s::jsonb) as n)
 where id = %(id)s

@@ -85,9 +85,9 @@ where t.id = claimed.id;
 
 -- name: insert_timer
 -- A new timer, from a document with every column that a person may set.
-insert into timer (owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
+insert into timer (external_id, owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
                    retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, delivery)
-select owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
+select external_id, owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
        retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, delivery
 from jsonb_populate_record(null::timer, %(columns)s::jsonb)
 returning *;

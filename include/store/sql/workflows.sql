@@ -44,10 +44,10 @@ limit %(limit)s;
 
 -- name: insert_workflow
 -- A new workflow, from a document with every column that a person may set; the clock of the database says what now is.
-insert into workflow (name, owner, connector_id, every, started_at, start_from, filter, kind, payload, on_error,
+insert into workflow (external_id, name, owner, connector_id, every, started_at, start_from, filter, kind, payload, on_error,
                       batch_size, retries, retry_delay, retry_backoff, retry_max_delay, retry_jitter, no_retry_on,
                       timeout, is_active, paused_until)
-select name, owner, connector_id, every, coalesce(started_at, now()), start_from, filter, kind, payload, on_error,
+select external_id, name, owner, connector_id, every, coalesce(started_at, now()), start_from, filter, kind, payload, on_error,
        batch_size, retries, retry_delay, retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, is_active,
        paused_until
 from jsonb_populate_record(null::workflow, %(columns)s::jsonb)
@@ -56,9 +56,9 @@ returning id;
 -- name: change_workflow
 -- Set the columns that are in the document and leave the others as they are at this moment.
 update workflow
-set (name, owner, every, started_at, start_from, filter, kind, payload, on_error, batch_size, retries, retry_delay,
+set (external_id, name, owner, every, started_at, start_from, filter, kind, payload, on_error, batch_size, retries, retry_delay,
      retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, is_active, paused_until) =
-    (select n.name, n.owner, n.every, n.started_at, n.start_from, n.filter, n.kind, n.payload, n.on_error, n.batch_size,
+    (select n.external_id, n.name, n.owner, n.every, n.started_at, n.start_from, n.filter, n.kind, n.payload, n.on_error, n.batch_size,
             n.retries, n.retry_delay, n.retry_backoff, n.retry_max_delay, n.retry_jitter,
             n.no_retry_on, n.timeout, n.is_active, n.paused_until
      from jsonb_populate_record(workflow, %(changes)s::jsonb) as n)

@@ -1,4 +1,4 @@
-"""Durations and instants as people write and read them on a command line."""
+"""Durations and instants as people write and read them."""
 
 from __future__ import annotations
 
@@ -60,6 +60,26 @@ def parse_instant(text: str, what: str, *, zone: str, now: datetime) -> datetime
         f"{what}: {text!r} is not an instant; write 2026-07-01T09:00:00+02:00, 2026-07-01 09:00 ({zone}), "
         "or +10m for ten minutes from now"
     )
+
+
+def utcnow() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def parse_past(text: str, what: str, now: datetime) -> datetime:
+    """`2h` or `-2h`: so long ago; or ISO 8601, in UTC if it has no offset; `what` names the option in the error."""
+    try:
+        return now - parse_duration(text.strip().removeprefix("-"), what)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=timezone.utc)
+    except ConfigError:
+        pass
+    try:
+        return parse_instant(text, what, zone="UTC", now=now)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{what}: {text!r} is not an instant; write 2026-07-01T09:00:00Z, or 2h for two hours ago"
+        ) from error
 
 
 def spell_duration(length: timedelta) -> str:

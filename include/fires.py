@@ -1,13 +1,12 @@
-"""Instants counted from now: what people mean by `2h` ago, and when a row fires next."""
+"""When a row fires next."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Protocol
 
-from include.cli.times import parse_duration, parse_instant
 from include.errors import ConfigError
 from include.schedule import Schedule
 
@@ -23,26 +22,6 @@ class Scheduled(Protocol):
     def is_active(self) -> bool: ...
     @property
     def paused_until(self) -> datetime | None: ...
-
-
-def utcnow() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def parse_past(text: str, what: str, now: datetime) -> datetime:
-    """`2h` or `-2h`: so long ago; or ISO 8601, in UTC if it has no offset; `what` names the option in the error."""
-    try:
-        return now - parse_duration(text.strip().removeprefix("-"), what)
-    except OverflowError:
-        return datetime.min.replace(tzinfo=timezone.utc)
-    except ConfigError:
-        pass
-    try:
-        return parse_instant(text, what, zone="UTC", now=now)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{what}: {text!r} is not an instant; write 2026-07-01T09:00:00Z, or 2h for two hours ago"
-        ) from error
 
 
 def fires_after(row: Scheduled, now: datetime) -> Iterator[datetime]:

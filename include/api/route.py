@@ -1,0 +1,61 @@
+"""Every route of the API reads its body with care: so many bytes, in so much time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Message
+
+from include.deadline import within
+from include.errors import RefusedError
+
+_MOST_BYTES = 1024 * 1024
+_MOST_SECONDS = 30.0
+
+
+class BoundedRoute(APIRoute):
+    """A route whose body is at most 1 MiB, and arrives within 30 s."""
+
+    most_bytes = _MOST_BYTES
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            request = Request(request.scope, _counting(request, self.most_bytes))
+            try:
+                await within(_MOST_SECONDS, request.body())
+            except asyncio.TimeoutError:
+                raise RefusedError(408, f"the body did not arrive within {_MOST_SECONDS:g} s") from None
+            return await handle(request)
+
+        return bounded
+
+
+class LargeRoute(BoundedRoute):
+    """A route for whole configurations: 16 MiB."""
+
+    most_bytes = 16 * _MOST_BYTES
+
+
+def _counting(request: Request, most_bytes: int) -> Callable[[], Coroutine[Any, Any, Message]]:
+    left = most_bytes
+
+    async def receive() -> Message:
+        nonlocal left
+        message = await request.receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise RefusedError(413, f"the body is larger than {most_bytes // 1024} KiB")
+        return message
+
+    return receive
+
+
+def api_router(**options: Any) -> APIRouter:
+    """A router of such routes."""
+    return APIRouter(route_class=BoundedRoute, **options)

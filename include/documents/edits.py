@@ -1,0 +1,101 @@
+"""Rows as documents are written: judged as a whole, by somebody who may, all or nothing.
+
+Everything here is called inside `store.edits.changing`. What a caller may not see is answered as what is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from include.documents import permits
+from include.documents.caller import Caller
+from include.documents.invalid import parse
+from include.documents.merge import merged
+from include.documents.table import D, Table
+from include.errors import RefusedError, TakenError
+from include.store import access
+from include.store.db import DictConnection
+from include.store.edits import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A row, and whether it was `made` now: one with the same `external_id` and the same settings is there already."""
+
+    row: Row
+    made: bool
+
+
+def get(db: DictConnection, table: Table[D], caller: Caller, row_id: int, *, lock: bool = False) -> Row:
+    """The row, if the caller may see it; else `RefusedError` (404)."""
+    row = table.get(db, row_id, caller.sees, lock=lock)
+    if row is None:
+        raise RefusedError(404, f"there is no {table.noun} with id {row_id}")
+    return row
+
+
+def create(db: DictConnection, table: Table[D], caller: Caller, settings: D) -> Created:
+    """Add a row; `TakenError` if its name, or its `external_id` with other settings, is taken."""
+    caller.check_writes()
+    owner = caller.owner(getattr(settings, "owner", None))
+    columns = {**table.columns(db, caller.sees, settings, None), "owner": owner}
+    access.lock_owner(db, owner)
+    external_id = columns.get("external_id")
+    if external_id is not None and (row := table.by_external_id(db, owner, external_id)) is not None:
+        if all(row[name] == value for name, value in columns.items()):
+            return Created(row, made=False)
+        raise TakenError(
+            f"external_id: {table.noun} {row['id']} has {external_id!r} already, with other settings; change that one"
+        )
+    _judge(db, table, caller, columns, None)
+    row = table.insert(db, columns)
+    permits.check_quota(db, caller, owner)
+    return Created(row, made=True)
+
+
+def replace(db: DictConnection, table: Table[D], caller: Caller, before: Row, settings: D) -> Row:
+    """Set everything that a person may set, to what the settings say or else to its default; the owner stays."""
+    caller.check_writes()
+    owner = caller.owner(getattr(settings, "owner", None), before["owner"])
+    columns = {**table.columns(db, caller.sees, settings, before), "owner": owner}
+    changes = {name: value for name, value in columns.items() if before[name] != value}
+    if not changes:
+        return before
+    access.lock_owner(db, owner)
+    _judge(db, table, caller, columns, before)
+    row = table.change(db, before["id"], changes)
+    permits.check_quota(db, caller, owner)
+    return row
+
+
+def patch(db: DictConnection, table: Table[D], caller: Caller, before: Row, changes: Mapping[str, Any]) -> Row:
+    """Merge changes into the settings (RFC 7396), and replace them."""
+    return replace(db, table, caller, before, parse(table.settings, merged(table.settings_of(before), changes)))
+
+
+def switch(db: DictConnection, table: Table[D], caller: Caller, before: Row, columns: Mapping[str, Any]) -> Row:
+    """Put a row on duty, or take it off; whether it could run is not asked."""
+    caller.check_writes()
+    row = table.change(db, before["id"], columns)
+    if row["is_active"] and not before["is_active"]:
+        access.lock_owner(db, row["owner"])
+        permits.check_quota(db, caller, row["owner"])
+    return row
+
+
+def remove(db: DictConnection, table: Table[D], caller: Caller, before: Row) -> None:
+    """Delete a row."""
+    caller.check_writes()
+    table.remove(db, [before["id"]])
+
+
+def _judge(db: DictConnection, table: Table[D], caller: Caller, columns: Mapping[str, Any], before: Row | None) -> None:
+    """Whether the row could run, and the caller may have it so. What an admin has put in, its owner may keep."""
+    table.judge(columns, before)
+    same = before is not None and all(before[name] == columns[name] for name in ("kind", table.code))
+    if not same:
+        caller.check_kind(columns["kind"])
+    known = table.connections(before) if before is not None and before["owner"] == columns["owner"] else frozenset()
+    permits.check_connections(db, caller, columns["owner"], table.connections(columns) - known)

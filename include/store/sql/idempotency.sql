@@ -1,0 +1,22 @@
+-- What requests with an Idempotency-Key were answered (include/store/idempotency.py).
+
+-- name: claim
+-- Take a key, and forget two that are too old: so the table stays as small as a day's keys. Whoever sends the same key at
+-- the same time waits here until the first has its answer.
+with old as (
+    delete from idempotency_key where (caller, key) in (
+        select caller, key from idempotency_key where created_at < now() - %(kept)s::interval
+        order by created_at limit 2 for update skip locked)
+)
+insert into idempotency_key (caller, key, request, status) values (%(caller)s, %(key)s, %(request)s, 0)
+on conflict (caller, key) do nothing
+returning key;
+
+-- name: answered
+-- What the key was answered before.
+select request, status, headers, body from idempotency_key where caller = %(caller)s and key = %(key)s;
+
+-- name: answer
+-- Keep the answer with its key.
+update idempotency_key set status = %(status)s, headers = %(headers)s, body = %(body)s
+where caller = %(caller)s and key = %(key)s;
