@@ -87,4 +87,5 @@ def test_every_setting_is_in_the_operations_page() -> None:
         [line] = [line for line in page.splitlines() if line.startswith(f"| `MILLRACE_{name.upper()}`")]
         if not field.is_required() and field.default:
             spelled = f"{field.default:g}" if isinstance(field.default, (int, float)) else field.default
+            spelled = ",".join(spelled) if isinstance(spelled, tuple) else spelled
             assert f"| {spelled} |" in line, f"the default of {name} is {field.default}"

@@ -11,18 +11,51 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from include.api import hooks
+from include.api import health, hooks, metrics
+from include.api.compat import forms as compat_forms
+from include.api.compat import jobs as compat_jobs
+from include.api.compat import timers as compat_timers
 from include.api.hooks import FindConnection, Intake
 from include.api.login import AirflowLogin, Login
 from include.api.problem import answer_problems
-from include.api.routes import jobs
+from include.api.routes import (
+    audit,
+    config,
+    connectors,
+    dead_letters,
+    executions,
+    job_runs,
+    jobs,
+    kinds,
+    owners,
+    records,
+    stats,
+    timers,
+    workflows,
+)
 from include.api.transactions import Transactions
 from include.orchestration import connections
 from include.settings import Settings, settings
 from include.store.log import RecordLog
 
 _MOST_SECONDS = 30.0
-ROUTES = (jobs,)
+ROUTES = (
+    jobs,
+    job_runs,
+    executions,
+    connectors,
+    records,
+    workflows,
+    dead_letters,
+    timers,
+    kinds,
+    audit,
+    stats,
+    owners,
+    config,
+)
+COMPAT = (compat_timers, compat_jobs, compat_forms)
+OPERATIONS = (health, metrics)
 
 
 def create_app(
@@ -44,6 +77,8 @@ def create_app(
         limits = chosen or settings()
         log = RecordLog(limits.database_url, via="api")
         app.state.intake = Intake(log, find, limits.hook_kib * 1024, most_seconds)
+        app.state.settings = limits
+        app.state.find_connection = find
         app.state.login = login or AirflowLogin(limits)
         app.state.transactions = Transactions(limits.database_url)
         app.state.transactions.open()
@@ -57,6 +92,10 @@ def create_app(
     app.include_router(hooks.router)
     for routes in ROUTES:
         app.include_router(routes.router, prefix="/api/v1")
+    for routes in COMPAT:
+        app.include_router(routes.router, prefix="/compat")
+    for routes in OPERATIONS:
+        app.include_router(routes.router)
     answer_problems(app)
     return app
 

@@ -1,0 +1,7 @@
+"""/timers"""
+
+from __future__ import annotations
+
+from include.api.route import api_router
+
+router = api_router(tags=["timers"])
