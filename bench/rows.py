@@ -18,6 +18,7 @@ from include.store.rows import connector_from_row, job_from_row, workflow_from_r
 
 _FILE = Path(__file__).with_suffix(".sql")
 _APPENDED_AT_ONCE = 1000
+_EXECUTIONS_AT_ONCE = 100_000
 
 
 class Row(Protocol):
@@ -115,6 +116,23 @@ class Rows:
             overlaps=[wish.overlap for wish in wishes],
         )
         return sorted(map(job_from_row, rows), key=lambda job: job.id)
+
+    def insert_listed(self, count: int) -> None:
+        """Insert jobs that no DAG is made of: they are there to be listed."""
+        with self._db.transaction():
+            self._do("without_triggers")
+            self._do("insert_listed_jobs", count=count)
+
+    def insert_past(self, count: int, span: timedelta) -> None:
+        """Insert executions of all jobs, spread evenly over the time before now."""
+        self._do("make_past_partitions", span=span)
+        for first in range(1, count + 1, _EXECUTIONS_AT_ONCE):
+            last = min(first + _EXECUTIONS_AT_ONCE - 1, count)
+            self._do("insert_past_executions", first=first, last=last, whole=count, span=span)
+
+    def delete_past(self) -> None:
+        """Remove every execution."""
+        self._do("delete_executions")
 
     def change_url(self, job: Job, url: str) -> None:
         self._do("change_url", id=job.id, url=url)

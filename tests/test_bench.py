@@ -96,6 +96,7 @@ def test_the_scenarios_are_those_of_the_table() -> None:
     """Each says in a line what it measures, and has a small form."""
     known = all_scenarios()
     assert list(known) == [
+        "api",
         "burst",
         "capacity",
         "connectors",

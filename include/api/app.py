@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from include.api import health, hooks, metrics
+from include.api import health, hooks, metrics, openapi
 from include.api.compat import forms as compat_forms
 from include.api.compat import jobs as compat_jobs
 from include.api.compat import timers as compat_timers
@@ -40,6 +40,7 @@ from include.store.log import RecordLog
 
 _MOST_SECONDS = 30.0
 ROUTES = (
+    openapi,
     jobs,
     job_runs,
     executions,
@@ -88,7 +89,16 @@ def create_app(
             await asyncio.to_thread(app.state.transactions.close)
             await log.close()
 
-    app = FastAPI(title="Millrace", openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app = FastAPI(
+        title="Millrace",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        servers=[{"url": "/millrace"}],
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=lambda route: route.name,  # what clients that are made from it call it
+        lifespan=lifespan,
+    )
     app.include_router(hooks.router)
     for routes in ROUTES:
         app.include_router(routes.router, prefix="/api/v1")

@@ -18,6 +18,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 
 from include.api.body import read_body
+from include.api.problem import problems
 from include.deadline import within
 from include.errors import RefusedError, RetryableError
 from include.model import Connection, Connector, Delivery
@@ -51,7 +52,7 @@ def _intake(request: Request) -> Intake:
     return intake
 
 
-@router.post("/hooks/{name:path}")
+@router.post("/hooks/{name:path}", status_code=202, responses=problems(404, 409), tags=["hooks"])
 async def receive(name: str, request: Request, intake: Annotated[Intake, Depends(_intake)]) -> JSONResponse:
     """Store what is pushed; answer 202 with the position of each record, in their order, once they are safe.
 

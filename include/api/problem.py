@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 _MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _MOST_IN_DETAIL = 5
+_OF_EVERY_ROUTE = (400, 401, 403, 408, 413, 422, 503)
 # Whoever is cut off while sending would go on, and what comes would be read as the next request.
 _ENDS_CONNECTION = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
@@ -44,11 +45,11 @@ class Problem(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What the document of the API says of a route's errors; every route can answer 401, 403, 422 and 503 as well."""
+    """What the document of the API says of a route's errors; these, and those that every route can answer."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {_MEDIA_TYPE: {"schema": schema}}}
-        for status in sorted({401, 403, 422, 503, *statuses})
+        for status in sorted({*_OF_EVERY_ROUTE, *statuses})
     }
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 
+from include import registry
 from include.errors import ConfigError
 from include.store.edits import LARGEST_ID
 from include.times import parse_duration, spell_duration
@@ -144,7 +145,9 @@ Text = Annotated[str, AfterValidator(storable)]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable), AfterValidator(_trimmed)]
 Owner = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
-Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+_Kind = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
+ActionKind = Annotated[_Kind, WithJsonSchema({"type": "string", "enum": list(registry.action_kinds())})]
+SourceKind = Annotated[_Kind, WithJsonSchema({"type": "string", "enum": list(registry.source_kinds())})]
 Id = Annotated[int, Field(ge=1, le=LARGEST_ID)]
 
 

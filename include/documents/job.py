@@ -10,11 +10,11 @@ from pydantic import Field, model_validator
 
 from include import registry
 from include.documents.fields import (
+    ActionKind,
     Duration,
     ExternalId,
     Instant,
     JsonObject,
-    Kind,
     Name,
     Owner,
     Seconds,
@@ -46,7 +46,7 @@ class JobSettings(RetrySettings):
         None, description="Your own name for the row; creating it again is no second row."
     )
     owner: Owner | None = Field(None, description="Whose it is; yours, unless you are an admin.")
-    kind: Kind = Field(description="What it does; `GET /kinds` lists them.", examples=["webhook"])
+    kind: ActionKind = Field(description="What it does; `GET /kinds` describes them.", examples=["webhook"])
     payload: JsonObject = Field(
         {}, description="The settings of its kind.", examples=[{"url": "https://example.com/hook"}]
     )
