@@ -23,6 +23,7 @@ from include.model import Call, Config, Connector, Delivery, Job, Output, Page, 
 from include.templates import Template
 
 _HERE = Path(__file__).parent
+_CONNECTION = "conn_id"  # the setting that names an Airflow connection, in every kind that has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,13 +135,27 @@ def vet(row: Job | Connector | Workflow) -> None:
         raise ConfigError(f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate")
 
 
+def check_conf(kind: str, conf: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` if what is given for one run of a job replaces what is for whoever edits the row to choose.
+
+    That is what a kind runs as it is written, and the connection: it is the owner's to use, and not everybody's who may
+    start a run.
+    """
+    for name in (action(kind).code_field, _CONNECTION):
+        if name is not None and name in conf:
+            raise ConfigError(f"{name} cannot be replaced for one run of kind {kind!r}; edit the row")
+
+
 def vet_notify(notify: dict[str, Any] | None) -> None:
     """Raise `ConfigError` if nobody could be told in this way; None, or one without a kind, tells nobody."""
     if notify is None or (not notify.get("kind") and not notify.get("on", True)):
         return
-    if action(notify.get("kind", "")).runs_on == "worker":
-        raise ConfigError(f"notify: kind {notify['kind']!r} runs on a worker; write slack, email or webhook")
-    _vet_templated(notify["kind"], notice_template(notify["kind"], notify.get("payload", {})))
+    kind, payload = notify.get("kind", ""), notify.get("payload", {})
+    if not isinstance(kind, str) or not isinstance(payload, dict):
+        raise ConfigError('notify: write {"kind": "slack", "payload": {...}}, a text and an object')
+    if action(kind).runs_on == "worker":
+        raise ConfigError(f"notify: kind {kind!r} runs on a worker; write slack, email or webhook")
+    _vet_templated(kind, notice_template(kind, payload))
 
 
 def notice_template(kind: str, payload: dict[str, Any]) -> Template:
@@ -158,6 +173,8 @@ def template_of(workflow: Workflow) -> Template:
     code = action(workflow.kind).code_field
     if code is not None and template.covers((code,)):
         raise ConfigError(f"{code} cannot be a template: what a record holds would be run; hand it over beside {code}")
+    if template.covers(("conn_id",)):
+        raise ConfigError("conn_id cannot be a template: what a record holds would choose whose secrets are used")
     _vet_templated(workflow.kind, template)
     return template
 

@@ -77,6 +77,13 @@ class Settings(BaseModel):
 
     hook_kib: int = Field(default=1024, ge=1, le=65_536, description="The largest body that may be pushed, in KiB.")
 
+    metrics_token: str | None = Field(
+        default=None, min_length=1, repr=False, description="If given, what /metrics demands as a bearer token."
+    )
+    metrics_jobs: int = Field(
+        default=200, ge=0, le=10_000, description="How many jobs, connectors and workflows /metrics tells apart."
+    )
+
     @field_validator("egress_allow", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:

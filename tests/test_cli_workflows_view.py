@@ -25,13 +25,12 @@ from tests.workflow_commands import (
 
 __all__ = ["environment", "issues", "refused", "run"]
 
-NOW = datetime.now(timezone.utc)
-
 
 @pytest.fixture
 def three(run: Run, db: DictConnection, issues: int) -> list[int]:
     """Ada's workflow `a` is 2 records behind, `b` stopped at record 1, and Bob's `c` is paused; their ids."""
-    add_records(db, issues, NOW - timedelta(minutes=10), NOW - timedelta(minutes=5))
+    now = datetime.now(timezone.utc)
+    add_records(db, issues, now - timedelta(minutes=10), now - timedelta(minutes=5))
     run(f"workflows add a webhook --connector issues {URL} --start-from beginning --owner ada@example.com")
     run(f"workflows add b http --connector issues {URL} --start-from beginning --on-error stop")
     run(f"workflows add c webhook --connector issues {URL} --owner bob@example.com --inactive")

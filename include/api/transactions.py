@@ -104,7 +104,7 @@ def _refusing() -> Iterator[None]:
         raise RetryableError("the database cannot be reached: send it again later") from error
 
 
-def _transactions(request: Request) -> Transactions:
+async def _transactions(request: Request) -> Transactions:
     found: Transactions = request.app.state.transactions
     return found
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import typer
 
 from include.cli import system
+from include.cli.apply import apply
+from include.cli.export import export
 from include.errors import MillraceError
 
 _PROJECT = Path(__file__).parents[2]
@@ -23,6 +25,7 @@ _GROUPS = {
     "timers": "Add, list, show and cancel timers: calls that are made once, at an instant.",
     "dead-letters": "See what has failed for good: records, executions, timers; redrive or discard it.",
     "notify": "Say whom to tell when jobs fail, recover or are paused; see what is still to be told.",
+    "access": "Say which Airflow connections owners may name, and the most that they may have.",
 }
 
 
@@ -52,6 +55,8 @@ def _application(command: str) -> typer.Typer:
         if find_spec(module) is not None:
             group = import_module(module).app if command == name else typer.Typer()
             app.add_typer(group, name=name, help=summary)
+    app.command()(export)
+    app.command()(apply)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
     _pass_on(app, "test", ["-m", "include.cli.tests"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
     _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.", at=_PROJECT)

@@ -102,6 +102,7 @@ FILE_COLUMNS: dict[str, row_files.Reader] = {
     "every": row_files.duration,
     "config": row_files.mapping,
     "owner": row_files.text,
+    "external_id": row_files.text,
     "dedupe": row_files.one_of("key", "content"),
     "rate_limit": parse_rate,
     "budget": row_files.text,

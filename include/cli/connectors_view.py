@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from include.cli.output import Cell, status_cell
-from include.documents.state import state as duty_state
+from include.documents.state import pull_state
 from include.store.edits import Row
 from include.store.rows import connector_from_row
 from include.times import spell_duration, spell_instant
@@ -22,23 +22,11 @@ RECORD_HEADERS = ("position", "key", "stored (UTC)", "payload")
 READER_HEADERS = ("id", "workflow", "owner", "position", "lag", "behind", "dead letters", "state")
 
 
-def state(row: Row, now: datetime) -> str:
-    """In a word, and until when where that is known."""
-    said = duty_state(row, now)
-    if said != "active":
-        return said
-    if row["failing_since"] is not None:
-        return "failing"
-    if row["not_before"] is not None and row["not_before"] > now:
-        return f"{_LIMITED} until {_to_the_second(row['not_before'])}"
-    return "active"
-
-
 def connector_document(row: Row, now: datetime) -> dict[str, Any]:
     """Every column of a connector, and what follows from them."""
     connector = connector_from_row(row)
     columns = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return {**columns, "dag_id": connector.dag_id, "state": state(row, now).partition(" ")[0]}
+    return {**columns, "dag_id": connector.dag_id, "state": pull_state(row, now).partition(" ")[0]}
 
 
 def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
@@ -47,7 +35,7 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
         row["name"],
         row["kind"],
         _every(row["every"]),
-        Cell("waits") if state(row, now).startswith(_LIMITED) else _state_cell(row, now),
+        Cell("waits") if pull_state(row, now).startswith(_LIMITED) else _state_cell(row, now),
         str(row["head"]),
         _to_the_second(row["pulled_at"]),
         str(row["failures"] or ""),
@@ -56,7 +44,7 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
 
 def remarks(row: Row, now: datetime) -> list[str]:
     """What a list says beside its table: until when a connector waits, and what went wrong."""
-    said = state(row, now)
+    said = pull_state(row, now)
     wait = f"{said} UTC" if said.startswith(_LIMITED) else None
     return [remark for remark in (wait, trouble(row)) if remark is not None]
 
@@ -130,7 +118,7 @@ def excerpt(text: str) -> str:
 
 
 def _state_cell(row: Row, now: datetime) -> Cell:
-    spelt = state(row, now)
+    spelt = pull_state(row, now)
     return Cell(spelt, "red") if spelt.startswith("failing") else status_cell(spelt)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from include.cli.output import Cell, status_cell
 from include.cli.retry_options import spell_retries
+from include.documents.execution import code, duration, lateness
 from include.documents.state import state
 from include.fires import next_fires
 from include.model import Job
@@ -70,11 +71,11 @@ def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
 
 def execution_document(row: Row) -> dict[str, Any]:
     """An execution with all its attempts; `lateness` is that of its first attempt."""
-    return {**row, "lateness": _lateness(row), "duration": _duration(row), "code": _code(row)}
+    return {**row, "lateness": lateness(row), "duration": duration(row), "code": code(row)}
 
 
 def execution_cells(row: Row) -> list[Cell | str]:
-    late, duration, code = _lateness(row), _duration(row), _code(row)
+    late, took, last_code = lateness(row), duration(row), code(row)
     return [
         spell_instant(row["scheduled_for"]),
         status_cell(row["status"]),
@@ -82,8 +83,8 @@ def execution_cells(row: Row) -> list[Cell | str]:
         str(row["attempt"]),
         _started(row),
         "" if late is None else f"{late.total_seconds() * 1000:.0f}",
-        "" if duration is None else spell_duration(_rounded(duration)),
-        "" if code is None else str(code),
+        "" if took is None else spell_duration(_rounded(took)),
+        "" if last_code is None else str(last_code),
         Cell(_error(row), "red"),
     ]
 
@@ -133,30 +134,10 @@ def _describe(job: Job) -> str:
     return job.schedule.describe()
 
 
-def _lateness(row: Row) -> timedelta | None:
-    # A claim is made shortly before the instant; the start of an attempt is known once it has ended.
-    if row["started_at"] is None or not row["attempts"]:
-        return None
-    late: timedelta = row["started_at"] - row["scheduled_for"]
-    return late
-
-
-def _duration(row: Row) -> timedelta | None:
-    if row["started_at"] is None or row["finished_at"] is None:
-        return None
-    length: timedelta = row["finished_at"] - row["started_at"]
-    return length
-
-
 def _started(row: Row) -> str:
     """On the day for which it was scheduled, as nearly always, without the date."""
     date, _, time = spell_instant(row["started_at"]).partition(" ")
     return time if spell_instant(row["scheduled_for"]).startswith(date) else f"{date} {time}"
-
-
-def _code(row: Row) -> int | None:
-    code: int | None = row["attempts"][-1].get("code") if row["attempts"] else None
-    return code
 
 
 def _error(row: Row) -> str:

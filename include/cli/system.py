@@ -6,12 +6,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from include.errors import MillraceError
+
+if TYPE_CHECKING:
+    from include.local.home import Home
 
 _UNHEALTHY = 1
 
@@ -37,7 +40,8 @@ def up(
     started = system.start(home, Wishes(port, demo=not no_demo), stay=detach, say=_say)
     if not started.fresh:
         _say("already running")
-    print(f"\n  {started.run.url}   user: {started.run.user}   password: {started.run.password}\n", flush=True)
+    print(f"\n  {started.run.url}   user: {started.run.user}   password: {started.run.password}", flush=True)
+    print("".join(f"  {line}\n" for line in _other_users(home)), flush=True)
     if detach:
         return
     try:
@@ -54,7 +58,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
     from include.local import system
     from include.local.home import Home
 
-    facts = system.status(Home.from_environment())
+    home = Home.from_environment()
+    facts = system.status(home)
     if facts is None:
         print("null" if as_json else "not running")
         raise typer.Exit(_UNHEALTHY)
@@ -62,6 +67,8 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="For scripts.")]
         print(json.dumps(facts, indent=2))
         return
     print(f"{facts['url']}   user: {facts['user']}   password: {facts['password']}")
+    for line in _other_users(home):
+        print(line)
     print(facts["database_url"])
     for name, component in facts["components"].items():
         again = f", restarted {component['restarts']}x" if component["restarts"] else ""
@@ -106,6 +113,14 @@ def down() -> None:
     from include.local.home import Home
 
     print("stopped" if system.stop(Home.from_environment()) else "not running")
+
+
+def _other_users(home: Home) -> Iterator[str]:
+    """Where the passwords of other users than the admin are, if there are any."""
+    from include.local.users import ADMIN, passwords
+
+    if others := [name for name in passwords(home) if name != ADMIN]:
+        yield f"passwords of {', '.join(others)}: {home.passwords_file}"
 
 
 def _say(line: str) -> None:

@@ -19,8 +19,8 @@ from include.cli.timers_view import (
     described,
     listed_cells,
     spell_left,
-    timer_document,
 )
+from include.documents.timer import document as timer_document
 from include.store import timers
 from include.store.edits import changing
 from include.store.rows import timer_from_row

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import urlsplit
 
 from include.cli.output import Cell
 from include.cli.retry_options import spell_retries
+from include.documents.timer import lateness
 from include.store.edits import Row
 from include.store.rows import timer_from_row
 from include.store.timers import time_left
@@ -17,19 +17,11 @@ from include.times import spell_duration, spell_instant
 LIST_HEADERS = ("id", "owner", "status", "due (UTC)", "time left", "attempt", "fired (UTC)", "late ms", "host", "error")
 ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")
 
-# How the row is kept in order is nobody's business but the machinery's.
-_INTERNAL = ("claimed_by", "claim")
 _STYLES = {"pending": "", "firing": "cyan", "fired": "green", "failed": "red", "cancelled": "dim"}
 
 
-def timer_document(row: Row, now: datetime) -> dict[str, Any]:
-    """Every column of a timer, and what follows from them; `time_left` is null when it will not be sent any more."""
-    columns = {name: value for name, value in row.items() if name not in _INTERNAL}
-    return {**columns, "time_left": time_left(row, now), "lateness": _lateness(row)}
-
-
 def listed_cells(row: Row, now: datetime) -> list[Cell | str]:
-    late = _lateness(row)
+    late = lateness(row)
     return [
         str(row["id"]),
         row["owner"],
@@ -92,11 +84,3 @@ def spell_left(row: Row, now: datetime) -> str:
     """The time left, to the second and rounded up: what is not due yet has some."""
     left = time_left(row, now)
     return "" if left is None else spell_duration(timedelta(seconds=-(-left // timedelta(seconds=1))))
-
-
-def _lateness(row: Row) -> timedelta | None:
-    # A claim is made shortly before the call goes out; when the attempt began is known once it has ended.
-    if row["fired_at"] is None or not row["attempts"]:
-        return None
-    late: timedelta = row["fired_at"] - row["due_at"]
-    return late

@@ -8,7 +8,7 @@ from typing import Any
 
 from include.cli.output import Cell, note, status_cell
 from include.cli.retry_options import spell_retries
-from include.documents.state import state as duty_state
+from include.documents.watermark import state
 from include.fires import next_fires
 from include.store.edits import Row
 from include.store.rows import workflow_from_row
@@ -33,14 +33,6 @@ LAG_HEADERS = (
     "dead",
     "state",
 )
-
-
-def state(row: Row, now: datetime) -> str:
-    """As that of a job, or `STOPPED` at a record until a person decides, or `waiting` to begin."""
-    if row["error"] is None and row["stopped_at"] is not None:
-        return _STOPPED
-    said = duty_state(row, now)
-    return f"waiting until {spell_instant(row['started_at'])}" if said == "active" and not row["begun"] else said
 
 
 def workflow_document(row: Row, now: datetime) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -12,12 +11,11 @@ from include.cli.duty import Yes, confirm, found
 from include.cli.jobs_options import AsJson, NamesOrIds
 from include.cli.output import note, print_json, print_line
 from include.cli.workflows_options import NameOrId
-from include.errors import ConfigError
+from include.documents import watermark
+from include.documents.watermark import Move, Words
 from include.store import workflows
-from include.store.db import DictConnection
-from include.store.edits import LARGEST_ID, Row, changing, is_id
-from include.store.workflows import Watermark
-from include.times import parse_past, utcnow
+from include.store.edits import Row, changing
+from include.times import utcnow
 
 
 def rewind(
@@ -42,25 +40,17 @@ def rewind(
     with open_database() as db:
         row = workflows.find(db, name_or_id)
         with changing(db):
-            mark = workflows.lock_watermark(db, row["id"])
-            target = _target(db, row, mark, to, now)
-            if target >= mark.position:
-                raise ConfigError(
-                    f"workflow {row['name']!r} is at {mark.position}: --to {to} (position {target}) is not before it; "
-                    f"`./millrace workflows skip {row['id']} --to` goes ahead"
-                )
-            workflows.move(db, row["id"], target, goes_on=True)
-    again = mark.position - max(target, min(mark.oldest - 1, mark.position))
+            move = watermark.rewind(db, row, to, now, _words(row))
     if as_json:
-        print_json(_moved(row, mark.position, target, again))
+        print_json(_moved(row, move))
     else:
         print_line(
-            f"workflow {row['id']} ({row['name']}) goes back from {mark.position} to {target}: "
-            f"{_counted(again)} will be processed again"
+            f"workflow {row['id']} ({row['name']}) goes back from {move.before} to {move.after}: "
+            f"{_counted(move.records)} will be processed again"
             + (", if the filter lets them through" if row["filter"] else "")
         )
-    if again < mark.position - target:
-        note(f"{_counted(mark.position - target - again)} of these are no longer kept, and cannot be")
+    if move.lost:
+        note(f"{_counted(move.lost)} of these are no longer kept, and cannot be")
     note("they carry the webhook-id of the first time: a receiver that deduplicates by it will ignore them")
 
 
@@ -88,20 +78,16 @@ def skip(
         row = workflows.find(db, name_or_id)
         if to is not None and not yes:
             with changing(db):
-                mark = workflows.lock_watermark(db, row["id"])
-                target = _ahead(db, row, mark, to, now)
-            confirm(f"skip {_counted(target - mark.position)} of workflow {row['name']!r}")
+                move = watermark.planned_skip(db, row, to, now, _words(row))
+            confirm(f"skip {_counted(move.records)} of workflow {row['name']!r}")
         with changing(db):
-            mark = workflows.lock_watermark(db, row["id"])
-            target = _stop(row, mark) if to is None else _ahead(db, row, mark, to, now)
-            goes_on = mark.stopped_at is not None and mark.stopped_at <= target
-            workflows.move(db, row["id"], target, goes_on=goes_on)
+            move = watermark.skip(db, row, to, now, _words(row))
     if as_json:
-        print_json(_moved(row, mark.position, target, target - mark.position))
+        print_json(_moved(row, move))
         return
-    stopped_at = f"record {target}" if row["batch_size"] == 1 else f"the batch that ends with record {target}"
-    skipped = stopped_at if to is None else _counted(target - mark.position)
-    print_line(f"workflow {row['id']} ({row['name']}) skips {skipped}, and goes on after {target} of {mark.head}")
+    stopped_at = f"record {move.after}" if row["batch_size"] == 1 else f"the batch that ends with record {move.after}"
+    skipped = stopped_at if to is None else _counted(move.records)
+    print_line(f"workflow {row['id']} ({row['name']}) skips {skipped}, and goes on after {move.after} of {move.head}")
 
 
 def retry(names_or_ids: NamesOrIds, as_json: AsJson = False) -> None:
@@ -111,11 +97,8 @@ def retry(names_or_ids: NamesOrIds, as_json: AsJson = False) -> None:
     """
     with open_database() as db:
         rows = found(db, workflows.find, names_or_ids)
-        for row in rows:
-            if row["stopped_at"] is None:
-                raise ConfigError(f"workflow {row['name']!r} has not stopped, so there is nothing to try again")
         with changing(db):
-            going = set(workflows.retry(db, [row["id"] for row in rows]))
+            going = set(watermark.retry(db, rows))
     rows = [row for row in rows if row["id"] in going]
     if as_json:
         print_json([{"id": row["id"], "name": row["name"], "record": row["stopped_at"]} for row in rows])
@@ -126,40 +109,13 @@ def retry(names_or_ids: NamesOrIds, as_json: AsJson = False) -> None:
             note(f"it is paused: it does so after `./millrace workflows resume {row['id']}`")
 
 
-def _stop(row: Row, mark: Watermark) -> int:
-    if mark.stopped_at is None:
-        raise ConfigError(
-            f"workflow {row['name']!r} has not stopped at a record; --to skips ahead, to a position or to now"
-        )
-    return mark.stopped_at
+def _words(row: Row) -> Words:
+    command = "./millrace workflows"
+    return Words("--to", f"`{command} skip {row['id']} --to`", f"`{command} edit {row['id']} --start-from`")
 
 
-def _ahead(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime) -> int:
-    target = _target(db, row, mark, str(mark.head) if to == "now" else to, now)
-    if target <= mark.position:
-        raise ConfigError(
-            f"workflow {row['name']!r} is at {mark.position} and --to {to} is {target}: there is nothing to skip"
-        )
-    return target
-
-
-def _target(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime) -> int:
-    """The position that `to` means, not beyond the head."""
-    if not mark.begun:
-        raise ConfigError(
-            f"workflow {row['name']!r} has not begun; `./millrace workflows edit {row['id']} --start-from` says where"
-        )
-    if not is_id(to):
-        return workflows.position_at(db, mark.connector_id, parse_past(to, "--to", now))
-    target = int(to)
-    if target > mark.head:
-        shown = target if target <= LARGEST_ID else "that"
-        raise ConfigError(f"--to: position {shown} lies beyond the head of the log, which is {mark.head}")
-    return target
-
-
-def _moved(row: Row, before: int, after: int, records: int) -> dict[str, object]:
-    return {"id": row["id"], "name": row["name"], "from": before, "to": after, "records": records}
+def _moved(row: Row, move: Move) -> dict[str, object]:
+    return {"id": row["id"], "name": row["name"], "from": move.before, "to": move.after, "records": move.records}
 
 
 def _counted(records: int) -> str:

@@ -141,7 +141,8 @@ ShownInstant = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 Seconds = Annotated[timedelta, PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json")]
-Text = Annotated[str, AfterValidator(storable)]
+Storable = AfterValidator(storable)  # after what limits the length: pydantic speaks of items otherwise
+Text = Annotated[str, Storable]
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable), AfterValidator(_trimmed)]
 Owner = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
 ExternalId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(storable)]
@@ -186,3 +187,15 @@ def _check_json(value: Any, depth: int) -> None:
 
 JsonObject = Annotated[dict[str, Any], PlainValidator(_json_object), WithJsonSchema({"type": "object"})]
 Json = Annotated[Any, PlainValidator(_json), WithJsonSchema({})]
+
+
+def _notify(notify: dict[str, Any]) -> dict[str, Any]:
+    """As the tables and the kinds take it."""
+    if not isinstance(notify.get("kind", ""), str):
+        raise ValueError("kind: write the name of a kind, such as slack, email or webhook")
+    if not isinstance(notify.get("payload", {}), dict):
+        raise ValueError("payload: write an object")
+    return notify
+
+
+Notify = Annotated[JsonObject, AfterValidator(_notify)]

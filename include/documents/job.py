@@ -16,11 +16,12 @@ from include.documents.fields import (
     Instant,
     JsonObject,
     Name,
+    Notify,
     Owner,
     Seconds,
     Shown,
     ShownInstant,
-    Text,
+    Storable,
     between,
 )
 from include.documents.permits import connections_of_action
@@ -51,16 +52,16 @@ class JobSettings(RetrySettings):
         {}, description="The settings of its kind.", examples=[{"url": "https://example.com/hook"}]
     )
 
-    cron: Text | None = Field(
-        None, max_length=200, description="Five fields, six with seconds first, or @daily and the like."
+    cron: Annotated[str, Field(max_length=200), Storable] | None = Field(
+        None, description="Five fields, six with seconds first, or @daily and the like."
     )
     every: Annotated[Duration, between(_SECOND, timedelta(days=366))] | None = Field(None, description="How often.")
     every_mode: Literal["fixed_rate", "fixed_delay"] = Field(
         "fixed_rate", description="From due to due, or from end to due."
     )
     run_at: Instant | None = Field(None, description="Once, then.")
-    timezone: Text = Field(
-        "UTC", max_length=64, description="Whose clock `cron` is read by.", examples=["Europe/Berlin"]
+    timezone: Annotated[str, Field(max_length=64), Storable] = Field(
+        "UTC", description="Whose clock `cron` is read by.", examples=["Europe/Berlin"]
     )
     starts_at: Instant | None = Field(None, description="Not due before then.")
     ends_at: Instant | None = Field(None, description="Not due from then on.")
@@ -77,7 +78,7 @@ class JobSettings(RetrySettings):
     disable_after: int | None = Field(None, ge=1, le=1_000_000, description="Pause after so many failures in a row.")
     half_open: bool = Field(False, description="Once disabled, try again every `probe_every`.")
     probe_every: Annotated[Duration, between(_SECOND, timedelta(days=30))] = timedelta(minutes=5)
-    notify: JsonObject | None = Field(None, description="Whom to tell of what; null: as the owner's notify says.")
+    notify: Notify | None = Field(None, description="Whom to tell of what; null: as the owner's notify says.")
     is_active: bool = Field(True, description="Whether it is on duty.")
     paused_until: Instant | None = Field(None, description="Off duty until then.")
 

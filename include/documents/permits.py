@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 from itertools import islice, pairwise
@@ -11,6 +11,7 @@ from typing import Any
 from include import registry
 from include.documents.caller import Caller
 from include.errors import ConfigError, RefusedError
+from include.registry import Action, SourceKind
 from include.schedule import Schedule
 from include.store import access
 from include.store.db import DictConnection
@@ -50,39 +51,31 @@ def check_quota(db: DictConnection, caller: Caller, owner: str) -> None:
     _check_most("fires per minute", fires, quota.max_fires_per_minute)
 
 
-def check_timers(db: DictConnection, caller: Caller) -> None:
-    """`RefusedError` (403) if the caller has as many timers waiting as he may have rows.
-
-    Timers that are created at the same moment do not see each other, for none of them waits for another.
-    """
-    if caller.is_admin:
-        return
-    most = access.quota(db, caller.name).max_rows
-    if most is not None and access.pending_timers(db, caller.name, most) >= most:
-        raise RefusedError(403, f"quota: {most} rows are the most; some timers must fire first, or be cancelled")
-
-
 def connections_of_action(kind: str, payload: Mapping[str, Any], notify: Mapping[str, Any] | None) -> frozenset[str]:
-    """The connections that a job or a workflow, or its notify, would use."""
-    return frozenset((*_named(registry.action(kind).config, payload), *_of_notify(notify)))
+    """The connections that a job or a workflow, or its notify, would use; of an unknown kind, none."""
+    return frozenset((*_named(registry.action, kind, payload), *_of_notify(notify)))
 
 
 def connections_of_source(kind: str, config: Mapping[str, Any], notify: Mapping[str, Any] | None) -> frozenset[str]:
-    """The connections that a connector, or its notify, would use."""
-    return frozenset((*_named(registry.source(kind).config, config), *_of_notify(notify)))
+    """The connections that a connector, or its notify, would use; of an unknown kind, none."""
+    return frozenset((*_named(registry.source, kind, config), *_of_notify(notify)))
 
 
 def _of_notify(notify: Mapping[str, Any] | None) -> Iterator[str]:
-    if notify and notify.get("kind"):
-        yield from _named(registry.action(notify["kind"]).config, notify.get("payload", {}))
+    kind, payload = (notify or {}).get("kind"), (notify or {}).get("payload", {})
+    if isinstance(kind, str) and isinstance(payload, dict):
+        yield from _named(registry.action, kind, payload)
 
 
-def _named(config: type[Any], written: Mapping[str, Any]) -> Iterator[str]:
+def _named(find: Callable[[str], Action | SourceKind], kind: str, written: Mapping[str, Any]) -> Iterator[str]:
     """What is written as conn_id, or else what the kind has by itself."""
-    field = config.model_fields.get("conn_id")
+    try:
+        field = find(kind).config.model_fields.get("conn_id")
+    except ConfigError:
+        return
     if field is None:
         return
-    conn_id = written.get("conn_id", field.default if not field.is_required() else None)
+    conn_id = written.get("conn_id", None if field.is_required() else field.default)
     if isinstance(conn_id, str):
         yield conn_id
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from include.errors import ConfigError
 from include.local.database import Database
 from include.local.home import PROJECT, Home
-from include.local.keys import USER, Keys
+from include.local.keys import Keys
 from include.local.ports import LOOPBACK
+from include.local.users import USERS, with_admin
 
 SETTINGS_FILE = PROJECT / "config" / "airflow.env"
 _LOOPBACK_NETWORKS = "127.0.0.0/8,::1/128"
@@ -62,8 +63,8 @@ def component_environment(site: Site, inherited: Mapping[str, str] = os.environ)
         "AIRFLOW__CORE__FERNET_KEY": site.keys.fernet_key,
         "AIRFLOW__API_AUTH__JWT_SECRET": site.keys.jwt_secret,
         "AIRFLOW__API__SECRET_KEY": site.keys.api_secret_key,
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
         **{name: value for name, value in inherited.items() if name not in _FOREIGN},
+        USERS: with_admin(inherited.get(USERS, "")),
         **_of_this_machine(site),
     }
     if site.demo:

@@ -9,8 +9,7 @@ from dataclasses import asdict, dataclass
 
 from include.local.files import write_private
 from include.local.home import Home
-
-USER = "admin"
+from include.local.users import keep_admin_password, new_password
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +30,13 @@ class Keys:
             keys = cls._new()
             write_private(home.keys_file, json.dumps(asdict(keys)))
         # Airflow's own format, beside ours: the login of its UI and API.
-        write_private(home.passwords_file, json.dumps({USER: keys.password}))
+        keep_admin_password(home, keys.password)
         return keys
 
     @classmethod
     def _new(cls) -> Keys:
         return cls(
-            password=secrets.token_urlsafe(12),
+            password=new_password(),
             fernet_key=base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             jwt_secret=secrets.token_urlsafe(48),
             api_secret_key=secrets.token_urlsafe(32),

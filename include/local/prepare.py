@@ -8,13 +8,16 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from psycopg import sql
+
 from include.errors import ConfigError, MillraceError
 from include.local.components import airflow
 from include.local.environment import Site
 from include.local.files import write_private
 from include.local.home import PROJECT, Home
 from include.local.processes import Child, end, last_line
-from include.store.db import connect
+from include.local.users import ADMIN
+from include.store.db import DictConnection, connect
 from include.store.migrate import adopt_airflow, migrate
 
 _POLL_SECONDS = 0.1
@@ -33,8 +36,34 @@ def migrate_airflow(site: Site, environment: Mapping[str, str], give_up: Callabl
     """Bring Airflow's tables to the installed version; false if they were. `give_up` raises when it is time to stop."""
     if _airflow_is_current(site):
         return False
+    _run(site, ("db", "migrate"), environment, give_up)
+    write_private(_migrated_file(site.home), json.dumps(_airflow_state(site)))
+    return True
+
+
+def make_admin(site: Site, environment: Mapping[str, str], give_up: Callable[[], None]) -> bool:
+    """Make the user as whom ./millrace logs in, where FAB has the users; one of this name that is there is left alone.
+
+    The password is told, and not written among the arguments, which everybody on the machine can read.
+    """
+    if not environment.get("AIRFLOW__CORE__AUTH_MANAGER", "").endswith(".FabAuthManager") or _has_fab_admin(site):
+        return False
+    named = ("--username", ADMIN, "--firstname", "Admin", "--lastname", "Admin", "--email", f"{ADMIN}@localhost")
+    told = f"{site.keys.password}\n" * 2  # once more for confirmation
+    _run(site, ("users", "create", "--role", "Admin", *named), environment, give_up, told)
+    return True
+
+
+def _run(
+    site: Site,
+    command: tuple[str, ...],
+    environment: Mapping[str, str],
+    give_up: Callable[[], None],
+    told: str | None = None,
+) -> None:
+    """Run a command of Airflow's to its end; `MillraceError` if it fails."""
     log_file = site.home.log("migrate")
-    child = Child(airflow("db", "migrate"), log_file=log_file, environment=environment, directory=PROJECT)
+    child = Child(airflow(*command), log_file=log_file, environment=environment, directory=PROJECT, told=told)
     try:
         while (code := child.exit_code()) is None:
             give_up()
@@ -42,9 +71,12 @@ def migrate_airflow(site: Site, environment: Mapping[str, str], give_up: Callabl
     finally:
         end([child.identity], grace_seconds=5)
     if code != 0:
-        raise MillraceError(f"`airflow db migrate` failed: {last_line(log_file)} ({log_file})")
-    write_private(_migrated_file(site.home), json.dumps(_airflow_state(site)))
-    return True
+        raise MillraceError(f"`airflow {' '.join(command[:2])}` failed: {last_line(log_file)} ({log_file})")
+
+
+def _has_fab_admin(site: Site) -> bool:
+    with connect(site.database.url, via="migrate") as db:
+        return db.execute("select from public.ab_user where lower(username) = %s", (ADMIN,)).fetchone() is not None
 
 
 def migrate_millrace(database_url: str) -> list[str]:
@@ -61,14 +93,23 @@ def _airflow_is_current(site: Site) -> bool:
 
 
 def _airflow_state(site: Site) -> dict[str, str | None]:
+    """What is installed, and what the database is at. FAB has tables of its own, whether or not it is in use."""
     with connect(site.database.url, via="migrate") as db:
-        found = db.execute("select to_regclass('public.alembic_version') is not null as found").fetchone()
-        row = (
-            db.execute("select version_num from public.alembic_version").fetchone()
-            if found and found["found"]
-            else None
-        )
-    return {"airflow": version("apache-airflow-core"), "revision": str(row["version_num"]) if row else None}
+        return {
+            "airflow": version("apache-airflow-core"),
+            "revision": _revision(db, "alembic_version"),
+            "fab": version("apache-airflow-providers-fab"),
+            "fab_revision": _revision(db, "alembic_version_fab"),
+        }
+
+
+def _revision(db: DictConnection, table: str) -> str | None:
+    place = sql.Identifier("public", table)
+    found = db.execute("select to_regclass(%s) is not null as found", (f"public.{table}",)).fetchone()
+    if not found or not found["found"]:
+        return None
+    row = db.execute(sql.SQL("select version_num from {}").format(place)).fetchone()
+    return str(row["version_num"]) if row else None
 
 
 def _migrated_file(home: Home) -> Path:

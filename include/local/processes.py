@@ -51,19 +51,28 @@ class Child:
     """A process that we started, at the head of a session of its own."""
 
     def __init__(
-        self, command: Sequence[str], *, log_file: Path, environment: Mapping[str, str], directory: Path
+        self,
+        command: Sequence[str],
+        *,
+        log_file: Path,
+        environment: Mapping[str, str],
+        directory: Path,
+        told: str | None = None,
     ) -> None:
-        """Start it; its output is added to the log file."""
+        """Start it; its output is added to the log file. It reads what it is `told`, a few lines, and nothing else."""
         with open_log(log_file) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own commands
                 list(command),
                 cwd=directory,
                 env=dict(environment),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if told is None else subprocess.PIPE,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        if self._process.stdin is not None and told is not None:
+            with suppress(BrokenPipeError), self._process.stdin as stdin:
+                stdin.write(told.encode())
         # Not reaped before we ask, so its pid cannot be another's yet.
         self.identity = Identity.of(self._process.pid) or Identity(self._process.pid, "gone")
 

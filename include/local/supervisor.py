@@ -18,12 +18,13 @@ from include.local.demo_rows import demo_port, load_demo, wants_demo
 from include.local.environment import Site, component_environment
 from include.local.health import health, unwell
 from include.local.home import Home
-from include.local.keys import USER, Keys
+from include.local.keys import Keys
 from include.local.ports import is_free, next_free_port
 from include.local.postgres import Postgres
-from include.local.prepare import check_server, migrate_airflow, migrate_millrace
+from include.local.prepare import check_server, make_admin, migrate_airflow, migrate_millrace
 from include.local.processes import Identity, end, keep_log_small, last_line
 from include.local.run import Run, Wishes
+from include.local.users import ADMIN, check_users, write_passwords
 
 DEFAULT_PORT = 8080
 _HEALTHY_SECONDS = 300
@@ -56,6 +57,7 @@ class Supervisor:
         self._note(database_url=site.database.url)
         with self._step("Airflow's tables"):
             migrate_airflow(site, component_environment(site), self._attention.raise_if_stopped)
+            make_admin(site, component_environment(site), self._attention.raise_if_stopped)
         with self._step("Millrace's tables"):
             migrate_millrace(site.database.url)
         site = self._with_demo(site)
@@ -104,13 +106,15 @@ class Supervisor:
     def _site(self) -> Site:
         keys = Keys.of(self._home)
         site = Site(self._home, Database(""), keys, self._wishes.port or DEFAULT_PORT, demo=False)
+        check_users(os.environ, site.host)
+        write_passwords(self._home, os.environ, keys.password)
         if self._wishes.port is None:
             site = replace(site, port=next_free_port(DEFAULT_PORT, site.host))
         elif not is_free(site.port, site.host):
             raise ConfigError(f"port {site.port} is taken; choose another with --port")
         me = Identity.of(os.getpid())
         assert me is not None  # noqa: S101 - we are alive
-        self._run = Run(me, site.url, USER, keys.password, "", demo=False)
+        self._run = Run(me, site.url, ADMIN, keys.password, "", demo=False)
         self._run.write(self._home)
         return site
 

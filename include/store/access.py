@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
 
 from include.store.db import DictConnection, queries
-from include.store.edits import Row
+from include.store.edits import Row, returned_row
+from include.store.search import Search
 
 _SQL = {name: text.encode() for name, text in queries("access").items()}
 
@@ -52,12 +54,63 @@ def holdings(db: DictConnection, owner: str) -> Holdings:
     return Holdings(int(row["rows"]), int(row["bytes"]))
 
 
-def pending_timers(db: DictConnection, owner: str, most: int) -> int:
-    """How many timers of the owner wait, counted up to `most`."""
-    row: Any = db.execute(_SQL["pending_timers"], {"owner": owner, "most": most}).fetchone()
-    return int(row["rows"])
-
-
 def schedules(db: DictConnection, owner: str) -> list[Row]:
     """The schedules of his active rows: `cron`, `every` and `timezone`, and how many `rows` have each."""
     return db.execute(_SQL["schedules"], {"owner": owner}).fetchall()
+
+
+def own_quota(db: DictConnection, owner: str) -> Quota | None:
+    """The owner's own quota; None: that of everybody counts."""
+    row: Row | None = db.execute(_SQL["own_quota"], {"owner": owner}).fetchone()
+    return None if row is None else Quota(**row)
+
+
+def set_quota(db: DictConnection, owner: str, limits: Quota) -> None:
+    """Give the owner this quota, whatever others have. Call it inside `changing`."""
+    db.execute(_SQL["set_quota"], {"owner": owner, **asdict(limits)})
+
+
+def unset_quota(db: DictConnection, owner: str) -> bool:
+    """Have the quota of everybody count for the owner; False if it did."""
+    return db.execute(_SQL["unset_quota"], {"owner": owner}).fetchone() is not None
+
+
+def quotas(db: DictConnection, owner: str | None = None) -> list[Row]:
+    """The quotas there are: that of everybody (`*`), and those of owners, or of this one."""
+    return db.execute(_SQL["list_quotas"], {"owner": owner}).fetchall()
+
+
+def connections_of(db: DictConnection, owner: str) -> list[Row]:
+    """The connections that an owner may name: `conn_id`, and whether `everybody` may."""
+    return db.execute(_SQL["connections_of"], {"owner": owner}).fetchall()
+
+
+def search_grants(db: DictConnection, wanted: Search) -> list[Row]:
+    """A page of grants."""
+    return db.execute(_SQL["search_grants"], wanted.parameters("of", "conn_id")).fetchall()
+
+
+def grant(db: DictConnection, owner: str, conn_id: str) -> tuple[Row, bool]:
+    """Let an owner (`*`: everybody) name a connection; the grant, and whether it is new. Call it inside `changing`."""
+    wanted = {"owner": owner, "conn_id": conn_id}
+    made: Row | None = db.execute(_SQL["grant"], wanted).fetchone()
+    if made is not None:
+        return made, True
+    return returned_row(db, "grant", _SQL["find_grant"], wanted), False
+
+
+def find_grant(db: DictConnection, owner: str, conn_id: str) -> Row | None:
+    """The grant that lets this owner name this connection."""
+    return db.execute(_SQL["find_grant"], {"owner": owner, "conn_id": conn_id}).fetchone()
+
+
+def revoke(db: DictConnection, grant_id: int) -> Row | None:
+    """Take a grant back; None if there is no such one. Call it inside `changing`."""
+    return db.execute(_SQL["revoke"], {"id": grant_id}).fetchone()
+
+
+def still_in_use(db: DictConnection, owner: str, conn_id: str, kinds: Collection[str], limit: int) -> list[Row]:
+    """Rows of an owner (`*`: of all) that use a connection which their owner may not name; `kinds` are those that use
+    it where nothing is said."""
+    wanted = {"owner": owner, "conn_id": conn_id, "kinds": list(kinds), "limit": limit}
+    return db.execute(_SQL["still_in_use"], wanted).fetchall()

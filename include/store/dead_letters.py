@@ -8,17 +8,56 @@ until it is sent again; `redriven`, if that went well; or `discarded`.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, get_args
 
 from include.store.db import DictConnection, queries
 from include.store.edits import Row
 
+Source = Literal["job", "timer", "workflow"]
 Status = Literal["dead", "redriving", "redriven", "discarded"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 Key = tuple[int, datetime]  # of an execution: its job's id, and its instant
 
+_PARTS: dict[Source, str] = {"job": "search_executions", "timer": "search_timers", "workflow": "search_records"}
 _SQL = {name: text.encode() for name, text in queries("dead_letters").items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a dead letter is in the list, which goes down by the instant at which a record died, or an execution or a
+    timer was due; then by its source; then by its number: its own, or that of its job or timer.
+    """
+
+    at: datetime
+    source: str
+    number: int
+
+
+def search(
+    db: DictConnection,
+    source: Source,
+    statuses: Collection[Status],
+    *,
+    owner: str | None,
+    job_id: int | None = None,
+    workflow_id: int | None = None,
+    since: datetime | None = None,
+    after: Place | None = None,
+    sendable: bool = False,
+    limit: int,
+) -> list[Row]:
+    """The first dead letters of a source after a place in the list of all, each with its `number`.
+
+    `owner`: whose (None: everybody's). `since`: whose instant is later. `sendable`: without those that cannot be sent
+    again, for their job or their record is gone.
+    """
+    wanted = {"owner": owner, "job_id": job_id, "workflow_id": workflow_id, "since": since, "sendable": sendable}
+    at, of, number = (None, None, None) if after is None else (after.at, after.source, after.number)
+    place = {"after_at": at, "after_source": of, "after_number": number}
+    parameters = {**wanted, **place, "statuses": list(statuses), "limit": limit}
+    return db.execute(_SQL[_PARTS[source]], parameters).fetchall()
 
 
 # -- records ----------------------------------------------------------------------------------------------------------

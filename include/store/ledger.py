@@ -29,7 +29,8 @@ from include.store.rows import job_from_row
 log = logging.getLogger(__name__)
 
 _RELEASE_SECONDS = 2.0
-_PARTITIONS_SECONDS = 3600.0
+_TIDY_SECONDS = 3600.0
+_FOLDED_AT_ONCE = 5000
 
 _Statement = tuple[str, dict[str, Any]]  # its name, and its parameters
 
@@ -112,7 +113,6 @@ class Ledger:
         self._lease_seconds = lease_seconds
         self._renewed_at = float("-inf")
         self.lease = 0
-        self._partitions_made_at = float("-inf")
         self._sql = queries("ledger")
         self._conninfo = info = conninfo(database_url, via="shift", without=NOT_BY_INDEX)
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
@@ -260,16 +260,31 @@ class Ledger:
         span: dict[str, object] = {"first": today - timedelta(days=1), "last": today + timedelta(days=7)}
         await self._others.ask(("make_partitions", span))
         await self._others.ask(("forget_dead_leases", {}))
-        self._partitions_made_at = time.monotonic()
+
+    async def _fold_tally(self) -> None:
+        """A little at a time, for others wait for the same connection."""
+        folded = _FOLDED_AT_ONCE
+        while folded == _FOLDED_AT_ONCE:
+            [row] = await self._others.ask(("fold_tally", {"most": _FOLDED_AT_ONCE}))
+            folded = row["folded"]
+
+    async def _tidy(self) -> None:
+        """What is to be done now and then."""
+        await self._make_partitions()
+        await self._fold_tally()
 
     async def _keep_renewing(self) -> None:
+        tidied_at, tidying = time.monotonic(), asyncio.create_task(self._fold_tally())
         try:
             while True:
                 await asyncio.sleep(self._lease_seconds / 5)
                 await self._renew()
-                if time.monotonic() - self._partitions_made_at > _PARTITIONS_SECONDS:
-                    await self._make_partitions()
+                if time.monotonic() - tidied_at > _TIDY_SECONDS:
+                    tidied_at = time.monotonic()
+                    tidying.cancel()
+                    tidying = asyncio.create_task(self._tidy())  # a lease that is not renewed meanwhile would run out
         finally:  # also when the whole process is told to stop, and cancels every task it has
+            tidying.cancel()
             await self._release()
 
     async def _release(self) -> None:

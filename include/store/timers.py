@@ -21,6 +21,7 @@ from include.store.batch import Batch, Connection
 from include.store.db import NOT_BY_INDEX, DictConnection, conninfo, queries
 from include.store.edits import LARGEST_ID, Row, document, returned_row
 from include.store.rows import timer_from_row
+from include.store.search import Search
 
 TimerStatus = Literal["pending", "firing", "fired", "failed", "cancelled"]
 
@@ -151,6 +152,40 @@ def payload_of(timer: Timer) -> dict[str, Any]:
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
     """Add a timer; columns that are not given have their default. Call it inside `changing`."""
     return returned_row(db, "timer", _SQL["insert_timer"], {"columns": document({**DEFAULTS, **columns})})
+
+
+def insert_new(db: DictConnection, all_columns: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """Add timers as `insert` does, in their order, except those whose `external_id` the owner has used already."""
+    columns = {"timers": [{**DEFAULTS, **columns} for columns in all_columns]}
+    return db.execute(_SQL["insert_timers"], {"columns": document(columns)}).fetchall()
+
+
+def quota_exceeded(db: DictConnection, owner: str) -> int | None:
+    """How many rows the owner may have, if more timers of his wait than that; else None."""
+    row: Row | None = db.execute(_SQL["quota_exceeded"], {"owner": owner}).fetchone()
+    return None if row is None else row["max_rows"]
+
+
+def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool = False) -> Row | None:
+    """The timer of that id, among those of `owner` (None: all); None if there is none.
+
+    `lock`: until the transaction ends, nobody else changes it.
+    """
+    name = "lock_timer" if lock else "get_timer"
+    return db.execute(_SQL[name], {"id": row_id, "owner": owner}).fetchone()
+
+
+def by_external_id(db: DictConnection, wanted: Sequence[tuple[str, str]]) -> list[Row]:
+    """The timers of these owners and `external_id`s, as far as there are any."""
+    names = {"owners": [owner for owner, _ in wanted], "external_ids": [external_id for _, external_id in wanted]}
+    return db.execute(_SQL["timers_by_external_id"], names).fetchall()
+
+
+def search(db: DictConnection, wanted: Search) -> list[Row]:
+    """A page of timers by `id` or `due_at`, each with its place in the order as `sort_key`; they are not counted."""
+    name = f"search_timers_by_{wanted.sort}" + ("_descending" if wanted.descending else "")
+    # Planned for these very filters each time: which index is the right one depends on which are given.
+    return db.execute(_SQL[name], wanted.parameters("status", "external_id"), prepare=False).fetchall()
 
 
 def find(db: DictConnection, ids: Sequence[int]) -> list[Row]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from include.store.db import DictConnection, queries
 from include.store.edits import LARGEST_ID, Row, document, is_id, no_such, returned_row, several
+from include.store.search import Search
 
 # What a new workflow has where nothing else is said: the defaults of the table, known here so that a workflow can be
 # judged as a whole before there is a row. `started_at`: now, by the database's clock.
@@ -89,6 +90,47 @@ def page(
     """
     wanted = {"id": id, "name": name, "owner": owner, "connector_id": connector_id, "paused": paused}
     return db.execute(_SQL["list_workflows"], {**wanted, "failing": failing, "after": after, "limit": limit}).fetchall()
+
+
+def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool = False) -> Row | None:
+    """The workflow of that id with how far it is, among those of `owner` (None: all); None if there is none.
+
+    `lock`: until the transaction ends, nobody else changes its settings.
+    """
+    row = next(iter(page(db, id=row_id, owner=owner)), None)
+    if row is None or not lock:
+        return row
+    locked: Row | None = db.execute(_SQL["lock_workflow"], {"id": row_id}).fetchone()
+    return None if locked is None else {**row, **locked}
+
+
+def by_external_id(db: DictConnection, owner: str, external_id: str) -> Row | None:
+    """The owner's workflow of that `external_id`."""
+    wanted = {"owner": owner, "external_id": external_id}
+    found: Row | None = db.execute(_SQL["workflow_by_external_id"], wanted).fetchone()
+    return None if found is None else get(db, found["id"])
+
+
+def search(db: DictConnection, wanted: Search) -> list[Row]:
+    """A page of workflows, each with how far it is, its place in the order as `sort_key`, and how many there are in all
+    as `total`."""
+    filters = ("connector_id", "kind", "state", "name", "external_id")
+    return db.execute(_SQL["search_workflows"], wanted.parameters(*filters)).fetchall()
+
+
+def search_lag(db: DictConnection, wanted: Search) -> list[Row]:
+    """A page of how far workflows are, in the order of `lag`; `sort_key` and `total` as in `search`."""
+    return db.execute(_SQL["search_lag"], wanted.parameters()).fetchall()
+
+
+def connector_of_new(db: DictConnection, name: str | None, connector_id: int | None, owner: str | None) -> int | None:
+    """The id of the connector of that name or id, or of both, among those of `owner` (None: all); None if none is.
+
+    It is not deleted until the transaction ends.
+    """
+    wanted = {"name": name, "id": connector_id, "owner": owner}
+    row: Row | None = db.execute(_SQL["connector_of_new"], wanted).fetchone()
+    return None if row is None else int(row["id"])
 
 
 def lag(db: DictConnection, workflow_id: int | None = None, *, limit: int | None = None) -> list[Row]:

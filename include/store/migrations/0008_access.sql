@@ -16,6 +16,9 @@ alter table job add constraint job_owner_name_key unique (owner, name);
 create index job_name on job (name);
 create index connector_owner on connector (owner);
 create index timer_owner on timer (owner, id);
+create index timer_owner_status on timer (owner, status, id);
+create index timer_due on timer (due_at, id);
+create index dead_letter_age on dead_letter (created_at, id);
 
 drop trigger connector_before_change on connector;
 drop trigger connector_after_change on connector;
@@ -31,6 +34,7 @@ create trigger connector_after_change
 
 -- What an owner sees of the audit.
 create index audit_owner on audit ((coalesce(new, old) ->> 'owner'), id);
+create index audit_at on audit (at);
 
 -- Which Airflow connections an owner may name in rows; owner * is everybody.
 create table connection_grant (
@@ -105,6 +109,8 @@ create table tally (
 ) with (fillfactor = 50);
 comment on column tally.executions is 'How many have the status now.';
 comment on column tally.ended is 'How many times one has ended with it: what is redriven ends more than once. Never decreases.';
+comment on column tally.attempts is 'How many attempts these took; of what was redriven, those since then. Never decreases.';
+comment on column tally.late_seconds is 'How late the executions with late > 0 were, together.';
 
 -- The bounds of lateness that are told apart, in seconds.
 create function late_bounds() returns double precision[] language sql immutable parallel safe as $$
@@ -118,15 +124,13 @@ create type tally_change as (
 create function add_to_tally(from_source text, changes tally_change[]) returns void language sql
 set search_path from current as $$
     insert into tally as t (at, source, owner, status, late, writer, executions, ended, attempts, late_seconds)
-    select c.at, from_source, c.owner, c.status, c.late, pg_backend_pid(), sum(c.sign), greatest(sum(c.sign), 0),
-           greatest(sum(c.sign * c.attempts), 0), coalesce(sum(c.sign * c.late_seconds), 0)
+    select c.at, from_source, c.owner, c.status, c.late, pg_backend_pid(), sum(c.sign), count(*) filter (where c.sign > 0),
+           coalesce(sum(c.attempts) filter (where c.sign > 0), 0), sum(c.sign * c.late_seconds)
     from (select date_trunc('minute', at, 'UTC') as at, owner, status, sign, attempts,
-                 case when began is null then 0
-                      else 1 + width_bucket(extract(epoch from began - due)::double precision, late_bounds()) end as late,
-                 greatest(extract(epoch from began - due), 0) as late_seconds
-          from unnest(changes)) as c
+                 case when seconds is null then 0 else 1 + width_bucket(seconds, late_bounds()) end as late,
+                 coalesce(greatest(seconds, 0), 0) as late_seconds
+          from (select *, extract(epoch from began - due)::double precision as seconds from unnest(changes)) as t) as c
     group by c.at, c.owner, c.status, c.late
-    having sum(c.sign) <> 0
     order by c.at, c.owner, c.status, c.late
     on conflict (at, source, owner, status, late, writer) do update
     set executions = t.executions + excluded.executions, ended = t.ended + excluded.ended,
@@ -134,29 +138,33 @@ set search_path from current as $$
 $$;
 
 -- Count executions that a statement has brought to an end, or taken up again. Most statements of the ledger claim, and end
--- nothing: those cost one look at the rows they changed. An execution that was redriven counts without its lateness.
+-- nothing: those cost one look at the rows they changed. An execution that was redriven counts without its lateness. What
+-- a statement has left as it was, such as an outcome that is written twice, is no change.
 create function execution_tally() returns trigger language plpgsql set search_path from current as $$
 declare
     changes tally_change[];
 begin
     if tg_op = 'INSERT' then
         select array_agg((a.scheduled_for, coalesce(j.owner, ''), a.status,
-                          case when a.base_attempt = 0 and a.attempt > 0 then a.started_at end, a.scheduled_for, a.attempt,
-                          1)::tally_change)
+                          case when a.base_attempt = 0 and a.attempt > 0 then a.started_at end, a.scheduled_for,
+                          a.attempt - a.base_attempt, 1)::tally_change)
         into changes
         from after_rows a left join job j on j.id = a.job_id
         where a.finished_at is not null;
     elsif exists (select from after_rows where finished_at is not null)
           or exists (select from before_rows where finished_at is not null) then
         select array_agg((c.scheduled_for, coalesce(j.owner, ''), c.status,
-                          case when c.base_attempt = 0 and c.attempt > 0 then c.started_at end, c.scheduled_for, c.attempt,
-                          c.sign)::tally_change)
+                          case when c.base_attempt = 0 and c.attempt > 0 then c.started_at end, c.scheduled_for,
+                          c.attempt - c.base_attempt, c.sign)::tally_change)
         into changes
-        from (select job_id, scheduled_for, status, base_attempt, started_at, attempt, 1 as sign from after_rows
-              where finished_at is not null
-              union all
-              select job_id, scheduled_for, status, base_attempt, started_at, attempt, -1 from before_rows
-              where finished_at is not null) as c
+        from (select job_id, scheduled_for, status, base_attempt, started_at, attempt, sum(sign) as sign
+              from (select job_id, scheduled_for, status, base_attempt, started_at, attempt, 1 as sign from after_rows
+                    where finished_at is not null
+                    union all
+                    select job_id, scheduled_for, status, base_attempt, started_at, attempt, -1 from before_rows
+                    where finished_at is not null) as ended
+              group by job_id, scheduled_for, status, base_attempt, started_at, attempt
+              having sum(sign) <> 0) as c
         left join job j on j.id = c.job_id;
     end if;
     if changes is not null then
@@ -180,17 +188,49 @@ begin
        and not exists (select from before_rows where finished_at is not null) then
         return null;
     end if;
-    select array_agg((c.due_at, c.owner, c.status, case when c.base_attempt = 0 then c.fired_at end, c.due_at, c.attempt,
-                      c.sign)::tally_change)
+    select array_agg((c.due_at, c.owner, c.status, case when c.base_attempt = 0 then c.fired_at end, c.due_at,
+                      c.attempt - c.base_attempt, c.sign)::tally_change)
     into changes
-    from (select due_at, owner, status, base_attempt, fired_at, attempt, 1 as sign from after_rows
-          where finished_at is not null
-          union all
-          select due_at, owner, status, base_attempt, fired_at, attempt, -1 from before_rows
-          where finished_at is not null) as c;
-    perform add_to_tally('timer', changes);
+    from (select id, due_at, owner, status, base_attempt, fired_at, attempt, sum(sign) as sign
+          from (select id, due_at, owner, status, base_attempt, fired_at, attempt, 1 as sign from after_rows
+                where finished_at is not null
+                union all
+                select id, due_at, owner, status, base_attempt, fired_at, attempt, -1 from before_rows
+                where finished_at is not null) as ended
+          group by id, due_at, owner, status, base_attempt, fired_at, attempt
+          having sum(sign) <> 0) as c;
+    if changes is not null then
+        perform add_to_tally('timer', changes);
+    end if;
     return null;
 end $$;
 create trigger timer_tally after update on timer
     referencing old table as before_rows new table as after_rows
     for each statement execute function timer_tally();
+
+-- The tally is kept by the minute for two days, by the hour for sixty, and by the day after that; what the writers have
+-- counted apart becomes one row. Whoever calls this goes on until fewer than `most` rows have been folded.
+create function fold_tally(most integer) returns bigint language sql set search_path from current as $$
+    with placed as (
+        select ctid as place,
+               date_trunc(case when at < now() - interval '60 days' then 'day' else 'hour' end, at, 'UTC') as into_at
+        from tally
+        where at < now() - interval '2 days'
+          and (writer <> 0
+               or at <> date_trunc(case when at < now() - interval '60 days' then 'day' else 'hour' end, at, 'UTC'))
+        order by at limit most
+        for update skip locked
+    ), taken as (
+        delete from tally t using placed p where t.ctid = p.place returning t.*, p.into_at
+    ), folded as (
+        insert into tally as t (at, source, owner, status, late, writer, executions, ended, attempts, late_seconds)
+        select into_at, source, owner, status, late, 0, sum(executions), sum(ended), sum(attempts), sum(late_seconds)
+        from taken
+        group by into_at, source, owner, status, late
+        order by into_at, source, owner, status, late
+        on conflict (at, source, owner, status, late, writer) do update
+        set executions = t.executions + excluded.executions, ended = t.ended + excluded.ended,
+            attempts = t.attempts + excluded.attempts, late_seconds = t.late_seconds + excluded.late_seconds
+    )
+    select count(*) from taken
+$$;

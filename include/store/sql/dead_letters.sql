@@ -32,7 +32,7 @@ where d.id = %(id)s or (d.workflow_id, d.position) = (%(workflow_id)s, %(positio
 -- name: choose_records
 -- The dead letters of these ids, whatever their status; or those of a workflow, or of all, that are dead, since an instant
 -- or ever.
-select d.id, 'workflow' as source, d.workflow_id, w.name as workflow, c.name as connector, d.position, d.status,
+select d.id, 'workflow' as source, d.workflow_id, w.name as workflow, w.owner, c.name as connector, d.position, d.status,
        d.resolved_at, exists (select from record r where r.connector_id = d.connector_id and r.position = d.position) as kept,
        w.is_active
 from dead_letter d
@@ -153,3 +153,81 @@ returning id;
 update timer set discarded_at = now()
 where id = any(%(ids)s::bigint[]) and status = 'failed' and discarded_at is null
 returning id;
+
+-- What follows are the three parts of one list, the newest first, and each begins after the same place: an instant, a
+-- source, and a number, which is the id of the dead letter of a workflow, of the job, or of the timer. With `sendable`,
+-- only those that can be sent again.
+
+-- name: search_records
+-- The next dead letters of workflows in the list of all.
+with page as materialized (
+    select d.*, w.name as workflow, w.owner, w.kind
+    from dead_letter d
+    join workflow w on w.id = d.workflow_id
+    where (%(owner)s::text is null or w.owner = %(owner)s)
+      and (%(workflow_id)s::bigint is null or d.workflow_id = %(workflow_id)s)
+      and (%(since)s::timestamptz is null or d.created_at > %(since)s)
+      and (%(after_at)s::timestamptz is null
+           or (d.created_at, 'workflow', d.id) < (%(after_at)s, %(after_source)s::text, %(after_number)s::bigint))
+      and (not %(sendable)s::bool
+           or exists (select from record r where r.connector_id = d.connector_id and r.position = d.position))
+      and d.status = any(%(statuses)s::text[])
+    order by d.created_at desc, d.id desc
+    limit %(limit)s
+)
+select p.id, 'workflow' as source, p.id as number, p.workflow_id, p.workflow, p.owner, p.kind, p.connector_id,
+       c.name as connector, p.position, r.key, r.position is not null as kept, p.status, p.error, p.attempts, p.created_at,
+       p.resolved_at
+from page p
+left join connector c on c.id = p.connector_id
+left join record r on r.connector_id = p.connector_id and r.position = p.position
+order by p.created_at desc, p.id desc;
+
+-- name: search_executions
+-- The next dead letters of jobs, even of removed ones, in the list of all; found as those of `list_executions` are.
+with known as not materialized (
+    select e.*, j.name as job, j.owner, j.kind, j.is_active,
+           case when e.status = 'success' then 'redriven'
+                when e.status <> 'failed' then 'redriving'
+                when e.discarded_at is not null then 'discarded'
+                when e.redrive_at is not null and j.is_active is not null then 'redriving'
+                else 'dead' end as state
+    from execution e left join job j on j.id = e.job_id
+    where (%(job_id)s::bigint is null or e.job_id = %(job_id)s)
+      and (%(owner)s::text is null or j.owner = %(owner)s)
+      and (%(since)s::timestamptz is null or e.scheduled_for > %(since)s)
+      and (%(after_at)s::timestamptz is null
+           or e.scheduled_for <= %(after_at)s
+              and (e.scheduled_for, 'job', e.job_id) < (%(after_at)s, %(after_source)s::text, %(after_number)s::bigint))
+      and (not %(sendable)s::bool or j.is_active is not null)
+), failed as (
+    select * from known where status = 'failed' and state = any(%(statuses)s::text[])
+    order by scheduled_for desc, job_id desc limit %(limit)s
+), redriven as (
+    select * from known
+    where base_attempt > 0 and status in ('running', 'retrying', 'success') and state = any(%(statuses)s::text[])
+    order by scheduled_for desc, job_id desc limit %(limit)s
+)
+select format('job_%%s_%%s', job_id, (extract(epoch from scheduled_for) * 1000000)::bigint) as id, 'job' as source,
+       job_id as number, job_id, job, owner, kind, is_active, scheduled_for, state as status, status as execution_status,
+       error, reason, attempt, base_attempt, attempts, finished_at, redrive_at, discarded_at, dag_run_id
+from (table failed union all table redriven) as found
+order by scheduled_for desc, job_id desc
+limit %(limit)s;
+
+-- name: search_timers
+-- The next dead letters that are timers in the list of all.
+select format('timer_%%s', id) as id, 'timer' as source, id as number, id as timer_id, owner, url, due_at, state as status,
+       status as timer_status, error, reason, attempt, base_attempt, attempts, finished_at, discarded_at
+from (select t.*, case when t.status = 'failed' and t.discarded_at is not null then 'discarded'
+                       when t.status = 'failed' then 'dead'
+                       when t.status = 'fired' then 'redriven' else 'redriving' end as state
+      from timer t
+      where t.status = 'failed' or t.base_attempt > 0 and t.status <> 'cancelled') as found
+where (%(owner)s::text is null or owner = %(owner)s)
+  and (%(since)s::timestamptz is null or due_at > %(since)s)
+  and (%(after_at)s::timestamptz is null
+       or (due_at, 'timer', found.id) < (%(after_at)s, %(after_source)s::text, %(after_number)s::bigint))
+  and state = any(%(statuses)s::text[])
+order by due_at desc, found.id desc
+limit %(limit)s;

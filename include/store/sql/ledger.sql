@@ -218,6 +218,10 @@ delete from lease where owner = %(owner)s;
 -- Remove leases that ran out long ago; an owner without a lease counts as dead.
 delete from lease where until < now() - interval '1 day';
 
+-- name: fold_tally
+-- Make fewer rows of what was counted long ago.
+select fold_tally(%(most)s) as folded;
+
 -- name: read_jobs
 -- The rows of jobs, by id.
 select * from job where id = any(%(ids)s);

@@ -92,6 +92,78 @@ select external_id, owner, url, method, headers, body, conn_id, hours, minutes, 
 from jsonb_populate_record(null::timer, %(columns)s::jsonb)
 returning *;
 
+-- name: insert_timers
+-- New timers, in their order, from a document with every column that a person may set. One whose external_id its owner has
+-- used already is left out.
+insert into timer (external_id, owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
+                   retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, delivery)
+select external_id, owner, url, method, headers, body, conn_id, hours, minutes, seconds, due_at, retries, retry_delay,
+       retry_backoff, retry_max_delay, retry_jitter, no_retry_on, timeout, delivery
+from jsonb_populate_recordset(null::timer, %(columns)s::jsonb -> 'timers')
+on conflict (owner, external_id) where external_id is not null do nothing
+returning *;
+
+-- name: quota_exceeded
+-- An owner's quota of rows, if more timers of his wait than that; no more are counted than it takes to know.
+select most.max_rows
+from (select max_rows from quota where owner in (%(owner)s, '*') order by owner = '*' limit 1) as most
+where most.max_rows < (select count(*) from (
+    select from timer where owner = %(owner)s and status in ('pending', 'firing') limit most.max_rows + 1) as waiting);
+
+-- name: get_timer
+-- One timer, if it is the owner's, or of any owner.
+select * from timer where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s);
+
+-- name: lock_timer
+-- The same, for somebody who is about to change it.
+select * from timer where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s) for no key update;
+
+-- name: timers_by_external_id
+-- Owners' timers by the names that their makers have for them.
+select t.* from unnest(%(owners)s::text[], %(external_ids)s::text[]) as wanted (owner, external_id)
+join timer t on t.owner = wanted.owner and t.external_id = wanted.external_id;
+
+-- name: search_timers_by_id
+-- A page of timers in the order of their ids. There may be millions, so each order is a statement of its own, which an
+-- index has ready.
+select t.*, t.id as sort_key from timer t
+where (%(owner)s::text is null or t.owner = %(owner)s)
+  and (%(status)s::text is null or t.status = %(status)s)
+  and (%(external_id)s::text is null or t.external_id = %(external_id)s)
+  and (%(after_id)s::bigint is null or t.id > %(after_id)s)
+order by t.id
+limit %(limit)s;
+
+-- name: search_timers_by_id_descending
+-- The same, the newest first.
+select t.*, t.id as sort_key from timer t
+where (%(owner)s::text is null or t.owner = %(owner)s)
+  and (%(status)s::text is null or t.status = %(status)s)
+  and (%(external_id)s::text is null or t.external_id = %(external_id)s)
+  and (%(after_id)s::bigint is null or t.id < %(after_id)s)
+order by t.id desc
+limit %(limit)s;
+
+-- name: search_timers_by_due_at
+-- A page of timers in the order in which they are due.
+select t.*, t.due_at::text as sort_key from timer t
+where (%(owner)s::text is null or t.owner = %(owner)s)
+  and (%(status)s::text is null or t.status = %(status)s)
+  and (%(external_id)s::text is null or t.external_id = %(external_id)s)
+  and (%(after_id)s::bigint is null or (t.due_at, t.id) > (%(after_key)s::timestamptz, %(after_id)s))
+order by t.due_at, t.id
+limit %(limit)s;
+
+-- name: search_timers_by_due_at_descending
+-- The same, the last first.
+select t.*, t.due_at::text as sort_key from timer t
+where (%(owner)s::text is null or t.owner = %(owner)s)
+  and (%(status)s::text is null or t.status = %(status)s)
+  and (%(external_id)s::text is null or t.external_id = %(external_id)s)
+  and (%(after_id)s::bigint is null or (t.due_at, t.id) < (%(after_key)s::timestamptz, %(after_id)s))
+order by t.due_at desc, t.id desc
+limit %(limit)s;
+
 -- name: timers
 -- Timers by their ids.
 select * from timer where id = any (%(ids)s::bigint[]) order by id;

@@ -1,0 +1,151 @@
+"""Make the rows as documents say: all of it, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from include.documents import edits, permits
+from include.documents.caller import Caller
+from include.documents.configuration.document import Configuration
+from include.documents.configuration.plan import Plan, make_plan
+from include.documents.configuration.sections import SECTIONS, Section
+from include.documents.configuration.step import Step
+from include.documents.invalid import InvalidDocumentError
+from include.errors import ConfigError, RefusedError, TakenError
+from include.store import configuration
+from include.store.db import DictConnection
+from include.store.edits import Row, changing
+
+_CHANGED_SINCE = "somebody has changed it just now; make another plan"
+_PLAIN = {"budgets": configuration.write_budget, "notify": configuration.write_notify}
+
+
+def apply(
+    db: DictConnection,
+    caller: Caller,
+    documents: Sequence[Configuration],
+    *,
+    prune: bool,
+    replace: bool,
+    fingerprint: str | None = None,
+) -> Plan:
+    """Do what `make_plan` says in one transaction, and return it.
+
+    `RefusedError` (409) if it is not the plan of that `fingerprint` any more, if somebody changes one of its rows
+    meanwhile, or if rows would have to be made anew and `replace` does not allow that.
+    """
+    work = _Work(db, caller)
+    with work.as_a_whole():
+        plan = make_plan(db, caller, documents, prune=prune)
+        if fingerprint is not None and fingerprint != plan.fingerprint:
+            raise RefusedError(409, "rows have changed since the plan was made; make another one")
+        if not replace:
+            _refuse_replacing(plan)
+        work.do(plan)
+    return plan
+
+
+def _refuse_replacing(plan: Plan) -> None:
+    if steps := [step for step in plan.steps if step.action == "replace"]:
+        names = ", ".join(f"{step.section}.{step.key}" for step in steps)
+        raise RefusedError(
+            409,
+            f"{names}: with another kind of connector, or another connector to read, a row must be deleted and added "
+            "anew, and what it has gathered is lost; say `replace` if you mean that",
+        )
+
+
+@dataclass
+class _Work:
+    """Writes rows, and knows which of them it is at."""
+
+    db: DictConnection
+    caller: Caller
+    at: str = ""
+
+    @contextmanager
+    def as_a_whole(self) -> Iterator[None]:
+        """All of it or nothing; what goes wrong says where in the documents."""
+        try:
+            with changing(self.db):
+                yield
+        except TakenError as error:
+            raise TakenError(self._placed(error)) from error
+        except InvalidDocumentError:
+            raise
+        except ConfigError as error:
+            if not self.at:
+                raise
+            raise InvalidDocumentError([(self.at, str(error))]) from error
+        except RefusedError as error:
+            raise RefusedError(error.status, self._placed(error)) from error
+
+    def do(self, plan: Plan) -> None:
+        """What is deleted goes first, workflows before the connectors that they read, so that its names are free; only
+        budgets are there until nobody names them any more."""
+        unused = [step for step in plan.steps if step.section == "budgets" and step.action == "delete"]
+        self._write_plain([step for step in plan.steps if step.section in _PLAIN and step not in unused])
+        for section in reversed(SECTIONS):
+            self._delete(section, plan.of(section.name, "delete", "replace"))
+        for section in SECTIONS:
+            self._change(section, plan.of(section.name, "change"))
+            self._add(section, plan.of(section.name, "add", "replace"))
+        self._write_plain(unused)
+
+    def _placed(self, error: Exception) -> str:
+        return f"{self.at}: {error}" if self.at else str(error)
+
+    def _begin(self, step: Step) -> None:
+        self.at = step.place or f"{step.section}.{step.key}"
+
+    def _delete(self, section: Section, steps: Sequence[Step]) -> None:
+        for step in steps:
+            edits.remove(self.db, section.table, self.caller, self._locked(section, step))
+
+    def _add(self, section: Section, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._begin(step)
+            edits.create(self.db, section.table, self.caller, step.settings)
+
+    def _change(self, section: Section, steps: Sequence[Step]) -> None:
+        """Names that go from one row to another are free in between."""
+        before = [self._locked(section, step) for step in steps]
+        for number, step in enumerate(steps):
+            if "name" in step.columns:
+                row_id = before[number]["id"]
+                before[number] = section.table.change(self.db, row_id, {"name": f"({row_id})"})
+        for step, row in zip(steps, before, strict=True):
+            self._begin(step)
+            settings = step.settings.model_copy(update={"paused_until": row["paused_until"]})
+            edits.replace(self.db, section.table, self.caller, row, settings)
+
+    def _locked(self, section: Section, step: Step) -> Row:
+        """The row as it was planned; nobody else changes it from now on."""
+        self._begin(step)
+        row = section.table.get(self.db, step.row_id or 0, self.caller.sees, lock=True)
+        if row is None or step.before is None or row["revision"] != step.before["revision"]:
+            raise RefusedError(409, _CHANGED_SINCE)
+        return row
+
+    def _write_plain(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self._begin(step)
+            if step.section == "notify" and step.settings is not None:
+                self._check_notify(step)
+            if not _PLAIN[step.section](self.db, step.key, step.before, step.settings):
+                raise RefusedError(409, _CHANGED_SINCE)
+
+    def _check_notify(self, step: Step) -> None:
+        """As for rows: the connections that an owner has named already, he may keep."""
+        named = _connections(step.settings) - _connections(step.before or {})
+        permits.check_connections(self.db, self.caller, step.key, named)
+
+
+def _connections(notify: Mapping[str, Any]) -> frozenset[str]:
+    try:
+        return permits.connections_of_action(notify["kind"], notify.get("payload", {}), None)
+    except (KeyError, ConfigError):  # it tells nobody, or was written when there was such a kind
+        return frozenset()

@@ -1,0 +1,160 @@
+"""Configurations in files: `version: 1`, an `owner` or none, and rows by key; several files are one configuration.
+
+What is wrong is said with the file and the line; no key is there twice, in whichever files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from include.documents.configuration.document import VERSION, Configuration
+from include.documents.configuration.references import Environment, escape
+from include.documents.configuration.yaml_read import Parsed, read_yaml
+from include.documents.configuration.yaml_write import write_yaml
+from include.errors import ConfigError
+
+_ENDINGS = (".yaml", ".yml", ".json")
+_SECTIONS = tuple(name for name in Configuration.model_fields if name not in ("version", "owner"))
+
+
+@dataclass
+class Files:
+    """What files say: `documents`, one per owner, and where each part of them is written."""
+
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    _lines: dict[str, str] = field(default_factory=dict)
+
+    def locate(self, said: str) -> str:
+        """An error about `documents.0.jobs.x` as one about a file and its line; others as they are."""
+        place, colon, rest = said.removeprefix("body.").partition(": ")
+        inner = place
+        while inner and inner not in self._lines:
+            inner = inner.rpartition(".")[0]
+        if not colon or not inner:
+            return said
+        return f"{self._lines[inner]}: {place.split('.', 2)[-1]}: {rest}"
+
+    def add(self, file: str, parsed: Parsed) -> None:
+        """Take one document up; `ConfigError` if it is none, or says again what another one has said."""
+        value = _checked(file, parsed)
+        number = self._number(value.get("owner"))
+        document, place = self.documents[number], f"documents.{number}"
+        self._lines.setdefault(place, f"{file}:{parsed.line}")
+        for section in value.keys() & set(_SECTIONS):
+            known = document.setdefault(section, {})
+            for key, entry in value[section].items():
+                line = f"{file}:{parsed.lines.get((section, key), parsed.line)}"
+                if key in known:
+                    raise ConfigError(
+                        f"{line}: {section}.{key} is at {self._lines[f'{place}.{section}.{key}']} already"
+                    )
+                known[key] = entry
+                self._lines[f"{place}.{section}.{key}"] = line
+        for path, line_number in parsed.lines.items():
+            self._lines.setdefault(".".join((place, *path)), f"{file}:{line_number}")
+
+    def _number(self, owner: Any) -> int:
+        for number, document in enumerate(self.documents):
+            if document.get("owner") == owner:
+                return number
+        self.documents.append({"version": VERSION} if owner is None else {"version": VERSION, "owner": owner})
+        return len(self.documents) - 1
+
+
+def read_files(paths: Sequence[str], variables: Mapping[str, str]) -> Files:
+    """The files, those below directories, and standard input (`-`), with `variables` in place of references.
+
+    `ConfigError` names all variables that are missing.
+    """
+    files, environment = Files(), Environment(variables)
+    for path in paths:
+        for file, text in _texts(path):
+            for parsed in read_yaml(text, file):
+                value = _resolved(parsed, file, environment)
+                files.add(file, Parsed(value, parsed.line, parsed.lines))
+    if environment.unclear:
+        raise ConfigError(
+            f"{environment.unclear[0]}: ${{ is followed by no name and }}; write $${{ for the text itself"
+        )
+    if environment.missing:
+        named = ", ".join(f"{name} ({place})" for name, place in sorted(environment.missing.items()))
+        raise ConfigError(f"the environment lacks variables that the files name: {named}")
+    if not files.documents:
+        raise ConfigError(f"{', '.join(paths)}: there is no configuration; write version: 1, and rows below it")
+    return files
+
+
+def write_files(documents: Sequence[Mapping[str, Any]]) -> str:
+    """Documents as one file of YAML, which `read_files` reads back exactly."""
+    return "---\n".join(write_yaml(escape(dict(document))) for document in documents)
+
+
+def _texts(path: str) -> Iterator[tuple[str, str]]:
+    """Files by name, with what is in them; those of a directory in the order of their names, hidden ones left out."""
+    if path == "-":
+        yield "standard input", sys.stdin.read()
+        return
+    found = [Path(path)]
+    if found[0].is_dir():
+        found = sorted(
+            Path(folder) / name
+            for folder, folders, names in os.walk(path)
+            for name in _seen(names, folders)
+            if name.endswith(_ENDINGS)
+        )
+        if not found:
+            raise ConfigError(f"{path}: there are no files {', '.join('*' + ending for ending in _ENDINGS)} below it")
+    for file in found:
+        try:
+            yield str(file), file.read_text("utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file} is not UTF-8 text") from error
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _seen(names: list[str], folders: list[str]) -> list[str]:
+    folders[:] = [folder for folder in folders if not folder.startswith(".")]
+    return [name for name in names if not name.startswith(".")]
+
+
+def _resolved(parsed: Parsed, file: str, environment: Environment) -> Any:
+    """The document with what its references name; each entry knows its line, for the errors."""
+    if not isinstance(parsed.value, dict):
+        return parsed.value
+    made: dict[str, Any] = {}
+    for name, value in parsed.value.items():
+        if isinstance(value, dict):
+            made[name] = {
+                key: environment.resolve(inner, f"{file}:{parsed.lines.get((name, key), parsed.line)}")
+                for key, inner in value.items()
+            }
+        else:
+            made[name] = environment.resolve(value, f"{file}:{parsed.lines.get((name,), parsed.line)}")
+    return made
+
+
+def _checked(file: str, parsed: Parsed) -> dict[str, Any]:
+    """The document, if it is a mapping of what there is."""
+    value = parsed.value
+    if not isinstance(value, dict):
+        raise ConfigError(f"{file}:{parsed.line}: write a mapping: version: 1, and below it jobs and the like")
+    for name in value:
+        line = f"{file}:{parsed.lines[name,]}"
+        if name not in Configuration.model_fields:
+            close = difflib.get_close_matches(name, Configuration.model_fields, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are: {', '.join(Configuration.model_fields)}"
+            raise ConfigError(f"{line}: there is no {name!r}; {hint}")
+        if name in _SECTIONS and value[name] is not None and not isinstance(value[name], dict):
+            raise ConfigError(f"{line}: {name}: write a mapping, each row under its key")
+        if name == "owner" and not (isinstance(value[name], str) and value[name]):
+            raise ConfigError(f"{line}: owner: write a name, or leave it out")
+    if value.get("version") != VERSION or isinstance(value["version"], bool):
+        raise ConfigError(f"{file}:{parsed.line}: write version: {VERSION}, so that it is clear what this is")
+    return {name: {} if name in _SECTIONS and inner is None else inner for name, inner in value.items()}

@@ -1,0 +1,98 @@
+"""An execution as a document: what became of one occurrence of a job."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from include.documents.fields import Instant, Seconds, Shown, ShownInstant
+from include.model import Status
+from include.store.edits import Row
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MICROSECOND = timedelta(microseconds=1)
+# As many digits as lead nowhere beyond the last year that there is.
+_MICROSECONDS = re.compile(r"\d{1,17}", re.ASCII)
+
+
+def _read_due(value: Any) -> Any:
+    if isinstance(value, str) and _MICROSECONDS.fullmatch(value):
+        return instant(int(value))
+    return value
+
+
+Due = Annotated[
+    Instant,
+    BeforeValidator(_read_due),
+    WithJsonSchema(
+        {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "string", "pattern": r"^\d{1,17}$"}]}
+    ),
+]
+
+
+class Execution(Shown):
+    """What became of one occurrence of a job, with every attempt."""
+
+    job_id: int
+    job: str = Field(description="The name of the job.")
+    scheduled_for: ShownInstant = Field(description="The occurrence: when it was due.")
+    status: Status
+    reason: str | None = Field(description="Why it was skipped, missed or cancelled, or waits.")
+    origin: str = Field(description="`schedule`, or `manual`: by hand.")
+    attempt: int = Field(description="The number of the last attempt; 0: none has begun.")
+    attempts: list[dict[str, Any]] = Field(description="Those that have ended: when, how long, and what came back.")
+    started_at: ShownInstant | None
+    finished_at: ShownInstant | None
+    lateness: Seconds | None = Field(description="How much later than due the first attempt began.")
+    duration: Seconds | None = Field(description="From the beginning of the first attempt to the end of the last.")
+    code: int | None = Field(description="The status code of the last attempt.")
+    output: dict[str, Any] | None = Field(description="What the last attempt gave.")
+    error: str | None
+    dag_run_id: str | None = Field(description="Its run in Airflow.")
+    try_number: int | None = Field(description="Airflow's try of that run.")
+    config_revision: int | None = Field(description="The revision of the job that it was executed by.")
+    redrive_at: ShownInstant | None = Field(description="Since when it is to be sent again.")
+    discarded_at: ShownInstant | None = Field(description="When somebody gave up on it.")
+    webhook_id: str = Field(description="What every call of it carries as `webhook-id`.")
+
+
+def document(row: Row) -> dict[str, Any]:
+    """An execution's row, with its job's name as `job`, as an `Execution`."""
+    key = f"job_{row['job_id']}_{microseconds(row['scheduled_for'])}"
+    return {**row, "lateness": lateness(row), "duration": duration(row), "code": code(row), "webhook_id": key}
+
+
+def microseconds(due: datetime) -> int:
+    """An instant as whole microseconds since the epoch."""
+    return (due - _EPOCH) // _MICROSECOND
+
+
+def instant(since_epoch: int) -> datetime:
+    """What `microseconds` was made of; `OverflowError` if there is no such instant."""
+    return _EPOCH + since_epoch * _MICROSECOND
+
+
+def lateness(row: Row) -> timedelta | None:
+    """How much later than due the first attempt began, once one has ended."""
+    # A claim is made shortly before the instant; the start of an attempt is known once it has ended.
+    if row["started_at"] is None or not row["attempts"]:
+        return None
+    late: timedelta = row["started_at"] - row["scheduled_for"]
+    return late
+
+
+def duration(row: Row) -> timedelta | None:
+    """How long it took, once it has ended."""
+    if row["started_at"] is None or row["finished_at"] is None:
+        return None
+    length: timedelta = row["finished_at"] - row["started_at"]
+    return length
+
+
+def code(row: Row) -> int | None:
+    """The status code of its last attempt."""
+    last: int | None = row["attempts"][-1].get("code") if row["attempts"] else None
+    return last
