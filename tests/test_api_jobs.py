@@ -99,6 +99,13 @@ def test_a_change_is_merged_and_a_replacement_is_not(api: Api) -> None:
     assert (replaced["name"], replaced["retries"], replaced["cron"], replaced["owner"]) == ("b", 3, None, "alice")
 
 
+def test_true_is_not_one(api: Api) -> None:
+    """A change that Python takes for none is made all the same."""
+    made = ok(api.post("/jobs", job(kind="webhook", payload={"url": URL, "body": {"on": True, "n": [0]}})), 201)
+    changed = ok(api.patch(f"/jobs/{made['id']}", {"payload": {"body": {"on": 1, "n": [False]}}}))
+    assert repr(changed["payload"]["body"]) == repr({"on": 1, "n": [False]})
+
+
 def test_a_lost_update_is_refused(api: Api) -> None:
     """Who changes a row that somebody else has changed since is told so, and nothing is changed or deleted."""
     first = api.post("/jobs", job())

@@ -111,7 +111,7 @@ def unique(rows: list[dict[str, Any]], *name: str) -> list[dict[str, Any]]:
     return different(different(rows, *name), "owner", "external_id")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     made=st.fixed_dictionaries(
         {

@@ -13,6 +13,7 @@ from include.documents import permits
 from include.documents.caller import Caller
 from include.documents.invalid import parse
 from include.documents.merge import merged
+from include.documents.same import same
 from include.documents.table import D, Table
 from include.errors import RefusedError, TakenError
 from include.store import access
@@ -44,7 +45,7 @@ def create(db: DictConnection, table: Table[D], caller: Caller, settings: D) -> 
     access.lock_owner(db, owner)
     external_id = columns.get("external_id")
     if external_id is not None and (row := table.by_external_id(db, owner, external_id)) is not None:
-        if all(row[name] == value for name, value in columns.items()):
+        if all(same(row[name], value) for name, value in columns.items()):
             return Created(row, made=False)
         raise TakenError(
             f"external_id: {table.noun} {row['id']} has {external_id!r} already, with other settings; change that one"
@@ -60,7 +61,7 @@ def replace(db: DictConnection, table: Table[D], caller: Caller, before: Row, se
     caller.check_writes()
     owner = caller.owner(getattr(settings, "owner", None), before["owner"])
     columns = {**table.columns(db, caller.sees, settings, before), "owner": owner}
-    changes = {name: value for name, value in columns.items() if before[name] != value}
+    changes = {name: value for name, value in columns.items() if not same(before[name], value)}
     if not changes:
         return before
     access.lock_owner(db, owner)
@@ -94,7 +95,7 @@ def remove(db: DictConnection, table: Table[D], caller: Caller, before: Row) -> 
 def _judge(db: DictConnection, table: Table[D], caller: Caller, columns: Mapping[str, Any], before: Row | None) -> None:
     """Whether the row could run, and the caller may have it so. What an admin has put in, its owner may keep."""
     table.judge(columns, before)
-    same = before is not None and all(before[name] == columns[name] for name in ("kind", table.code))
+    same = before is not None and all(same(before[name], columns[name]) for name in ("kind", table.code))
     if not same:
         caller.check_kind(columns["kind"])
     known = table.connections(before) if before is not None and before["owner"] == columns["owner"] else frozenset()

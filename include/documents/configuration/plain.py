@@ -7,9 +7,9 @@ from typing import Any
 
 from include.documents.caller import Caller
 from include.documents.configuration.document import Configuration
-from include.documents.configuration.sections import same
 from include.documents.configuration.step import Action, Step
 from include.documents.invalid import InvalidDocumentError
+from include.documents.same import same
 from include.errors import RefusedError
 from include.store import configuration
 from include.store.db import DictConnection

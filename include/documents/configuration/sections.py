@@ -15,6 +15,7 @@ from include.documents.connector import CONNECTORS
 from include.documents.invalid import InvalidDocumentError, parse
 from include.documents.job import JOBS
 from include.documents.retry import RetrySettings
+from include.documents.same import same
 from include.documents.table import Table
 from include.documents.workflow import WORKFLOWS
 from include.store import configuration
@@ -99,12 +100,3 @@ def spell(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
     return value
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same JSON: true is not 1, but 1.0 is."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[name]) for name, value in one.items())
-    if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(same, one, other))
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
