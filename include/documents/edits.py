@@ -95,8 +95,8 @@ def remove(db: DictConnection, table: Table[D], caller: Caller, before: Row) -> 
 def _judge(db: DictConnection, table: Table[D], caller: Caller, columns: Mapping[str, Any], before: Row | None) -> None:
     """Whether the row could run, and the caller may have it so. What an admin has put in, its owner may keep."""
     table.judge(columns, before)
-    same = before is not None and all(same(before[name], columns[name]) for name in ("kind", table.code))
-    if not same:
+    is_kept = before is not None and all(same(before[name], columns[name]) for name in ("kind", table.code))
+    if not is_kept:
         caller.check_kind(columns["kind"])
     known = table.connections(before) if before is not None and before["owner"] == columns["owner"] else frozenset()
     permits.check_connections(db, caller, columns["owner"], table.connections(columns) - known)
