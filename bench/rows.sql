@@ -17,9 +17,9 @@ set local session_replication_role = replica;
 -- name: insert_listed_jobs
 -- Insert jobs to be listed, of several kinds and owners.
 insert into job (name, owner, kind, payload, every)
-select 'listed job ' || number, 'owner ' || number % 20, (array['ping', 'http', 'webhook', 'email'])[1 + number % 4],
+select 'listed job ' || number, 'owner ' || mod(number, 20), (array['ping', 'http', 'webhook', 'email'])[1 + mod(number, 4)],
        jsonb_build_object('url', 'https://example.com/hook/' || number, 'headers', jsonb_build_object('x-number', number)),
-       make_interval(secs => 60 + number % 3600)
+       make_interval(secs => 60 + mod(number, 3600))
 from generate_series(1, %(count)s::int) as number;
 
 -- name: make_past_partitions
@@ -29,11 +29,11 @@ select make_execution_partitions((now() - %(span)s::interval)::date, now()::date
 -- name: insert_past_executions
 -- What became of the jobs over the time before now: spread evenly over jobs and time, one in fifty failed.
 insert into execution (job_id, scheduled_for, status, attempt, attempts, started_at, finished_at, output, error)
-select j.id, at, case when number % 50 = 0 then 'failed' else 'success' end, 1,
+select j.id, at, case when mod(number, 50) = 0 then 'failed' else 'success' end, 1,
        jsonb_build_array(jsonb_build_object('attempt', 1, 'at', at, 'ms', 12.5, 'code', 200)),
-       at + interval '7 ms', at + interval '20 ms', '{"line": "200 OK"}', case when number % 50 = 0 then '500' end
+       at + interval '7 ms', at + interval '20 ms', '{"line": "200 OK"}', case when mod(number, 50) = 0 then '500' end
 from (select id, row_number() over (order by id) - 1 as place, count(*) over () as jobs from job) as j
-join generate_series(%(first)s::int, %(last)s::int) as number on number % j.jobs = j.place
+join generate_series(%(first)s::int, %(last)s::int) as number on mod(number, j.jobs) = j.place
 cross join lateral (select date_trunc('second', now()) - %(span)s::interval * number / %(whole)s::int as at) as t;
 
 -- name: delete_executions
