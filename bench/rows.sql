@@ -32,8 +32,9 @@ insert into execution (job_id, scheduled_for, status, attempt, attempts, started
 select j.id, at, case when mod(number, 50) = 0 then 'failed' else 'success' end, 1,
        jsonb_build_array(jsonb_build_object('attempt', 1, 'at', at, 'ms', 12.5, 'code', 200)),
        at + interval '7 ms', at + interval '20 ms', '{"line": "200 OK"}', case when mod(number, 50) = 0 then '500' end
-from (select id, row_number() over (order by id) - 1 as place, count(*) over () as jobs from job) as j
-join generate_series(%(first)s::int, %(last)s::int) as number on mod(number, j.jobs) = j.place
+from generate_series(%(first)s::int, %(last)s::int) as number
+join (select id, row_number() over (order by id) - 1 as place from job) as j
+    on j.place = mod(number, (select count(*) from job))
 cross join lateral (select date_trunc('second', now()) - %(span)s::interval * number / %(whole)s::int as at) as t;
 
 -- name: delete_executions
