@@ -29,6 +29,7 @@ from include.documents.fields import (
 )
 from include.documents.invalid import InvalidDocumentError, parse
 from include.documents.retry import RetrySettings
+from include.documents.same import same
 from include.errors import RefusedError, TakenError
 from include.model import Delivering
 from include.store import timers
@@ -221,8 +222,7 @@ def _known(db: DictConnection, wanted: Sequence[Mapping[str, Any]]) -> dict[tupl
 def _as_known(columns: Mapping[str, Any], known: Mapping[tuple[str, str | None], Row]) -> Created:
     row = known[_key(columns)]
     # Of a timer that is so long from now, `due_at` follows from the moment at which it was added.
-    same = all(row[name] == value for name, value in columns.items() if name != "due_at" or value is not None)
-    if not same:
+    if not all(same(row[name], value) for name, value in columns.items() if name != "due_at" or value is not None):
         raise TakenError(
             f"external_id: timer {row['id']} has {row['external_id']!r} already, with other settings; use another one"
         )

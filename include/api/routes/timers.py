@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import Path, Query, Request
+from fastapi import Depends, Path, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
 from include.api import paging
 from include.api.answer import answer, empty, response
+from include.api.gathered import Gathered
 from include.api.login import CallerDep
 from include.api.paging import Cursor, Limit, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
-from include.api.transactions import Db
+from include.api.transactions import Db, Transactions
 from include.documents import timer as documents
+from include.documents.caller import Caller
+from include.documents.edits import Created
 from include.documents.fields import Document, Text
 from include.documents.timer import Timer, TimerSettings
 from include.store import timers
@@ -33,6 +38,31 @@ Sort = Annotated[str, paging.sorting("id", "due_at")]
 _MOST_AT_ONCE = 1_000
 
 
+NewTimers = Gathered[tuple[Caller, TimerSettings], Answer]
+
+
+def new_timers(transactions: Transactions) -> NewTimers:
+    """Adds timers that a caller asks for at once in one transaction."""
+
+    def create(asks: Sequence[tuple[Caller, TimerSettings]]) -> list[Answer]:
+        caller, first = asks[0]
+        with transactions.writing(caller) as db:
+            if len(asks) == 1:
+                return [_created(documents.create(db, caller, first, utcnow()))]
+            made = documents.create_all(db, caller, [settings for _, settings in asks], utcnow())
+            return [_created(one) for one in made]
+
+    return Gathered(create, together=lambda ask: ask[0])
+
+
+async def _new_timers(request: Request) -> NewTimers:
+    found: NewTimers = request.app.state.new_timers
+    return found
+
+
+NewTimersDep = Annotated[NewTimers, Depends(_new_timers)]
+
+
 class ManyTimers(Document):
     """Timers to add."""
 
@@ -46,18 +76,16 @@ class AddedTimers(BaseModel):
 
 
 @router.post("", status_code=201, response_model=Timer, responses={200: {"model": Timer}, **problems(409, 422)})
-def create_timer(settings: TimerSettings, sent: Sent, transactions: Db) -> Response:
+async def create_timer(settings: TimerSettings, sent: Sent, transactions: Db, new_timers: NewTimersDep) -> Response:
     """Add a timer: a webhook that is sent once, within milliseconds of its instant and never before.
 
     With an `external_id` that you have used before, and the same settings, it is answered (200) and not added again.
     """
-
-    def work(db: DictConnection) -> Answer:
-        made = documents.create(db, sent.caller, settings, utcnow())
-        location = f"/millrace/api/v1/timers/{made.row['id']}"
-        return _answer(made.row, 201 if made.made else 200, location)
-
-    return transactions.once(sent, work)
+    if sent.key is None:
+        return response(await new_timers.ask((sent.caller, settings)))
+    return await run_in_threadpool(
+        transactions.once, sent, lambda db: _created(documents.create(db, sent.caller, settings, utcnow()))
+    )
 
 
 @router.post("/bulk", status_code=201, response_model=AddedTimers, responses=problems(409, 422))
@@ -117,6 +145,10 @@ def delete_timer(timer_id: TimerId, caller: CallerDep, transactions: Db) -> Resp
     with transactions.writing(caller) as db:
         documents.cancel(db, caller, timer_id)
     return response(empty())
+
+
+def _created(made: Created) -> Answer:
+    return _answer(made.row, 201 if made.made else 200, f"/millrace/api/v1/timers/{made.row['id']}")
 
 
 def _answer(row: Row, status: int = 200, location: str | None = None) -> Answer:
