@@ -86,6 +86,7 @@ def create_app(
         app.state.transactions = Transactions(limits.database_url)
         app.state.transactions.open()
         app.state.new_timers = timers.new_timers(app.state.transactions)
+        app.state.asked_timers = timers.asked_timers(app.state.transactions)
         # A thread that comes back from the database waits for so long until it may go on beside a busy event loop, five
         # times per transaction. Python's own 5 ms made that most of what a small request takes.
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -93,6 +94,7 @@ def create_app(
             yield
         finally:
             await app.state.new_timers.close()
+            await app.state.asked_timers.close()
             await asyncio.to_thread(app.state.transactions.close)
             await log.close()
 

@@ -177,7 +177,11 @@ def cancel(db: DictConnection, caller: Caller, timer_id: int) -> Row:
 
 def get(db: DictConnection, caller: Caller, timer_id: int) -> Row:
     """The timer, if the caller may see it; else `RefusedError` (404)."""
-    row = timers.get(db, timer_id, caller.sees)
+    return found(timers.get(db, timer_id, caller.sees), timer_id)
+
+
+def found(row: Row | None, timer_id: int) -> Row:
+    """The row itself; `RefusedError` (404) if there is none."""
     if row is None:
         raise RefusedError(404, f"there is no timer with id {timer_id}")
     return row

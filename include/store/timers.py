@@ -166,6 +166,11 @@ def quota_exceeded(db: DictConnection, owner: str) -> int | None:
     return None if row is None else row["max_rows"]
 
 
+def get_all(db: DictConnection, ids: Sequence[int], owner: str | None = None) -> list[Row]:
+    """The timers of these ids, among those of `owner` (None: all), in any order."""
+    return db.execute(_SQL["get_timers"], {"ids": list(ids), "owner": owner}).fetchall()
+
+
 def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool = False) -> Row | None:
     """The timer of that id, among those of `owner` (None: all); None if there is none.
 

@@ -55,11 +55,32 @@ def new_timers(transactions: Transactions) -> NewTimers:
     return Gathered(create, together=lambda ask: ask[0])
 
 
+AskedTimers = Gathered[tuple[str | None, int], Row | None]
+
+
+def asked_timers(transactions: Transactions) -> AskedTimers:
+    """Looks up timers, by owner (None: whosever) and id, that are asked for at once; None for one that is not there."""
+
+    def look_up(asks: Sequence[tuple[str | None, int]]) -> list[Row | None]:
+        with transactions.reading() as db:
+            rows = timers.get_all(db, [timer_id for _, timer_id in asks], asks[0][0])
+        known = {row["id"]: row for row in rows}
+        return [known.get(timer_id) for _, timer_id in asks]
+
+    return Gathered(look_up, together=lambda ask: ask[0])
+
+
 async def _new_timers(request: Request) -> NewTimers:
     found: NewTimers = request.app.state.new_timers
     return found
 
 
+async def _asked_timers(request: Request) -> AskedTimers:
+    found: AskedTimers = request.app.state.asked_timers
+    return found
+
+
+AskedTimersDep = Annotated[AskedTimers, Depends(_asked_timers)]
 NewTimersDep = Annotated[NewTimers, Depends(_new_timers)]
 
 
@@ -126,11 +147,10 @@ def list_timers(
 
 
 @router.get("/{timer_id}", response_model=Timer, responses=problems(404))
-def get_timer(timer_id: TimerId, caller: CallerDep, transactions: Db) -> Response:
+async def get_timer(timer_id: TimerId, caller: CallerDep, asked: AskedTimersDep) -> Response:
     """One timer: the time that is left, and every attempt."""
-    with transactions.reading() as db:
-        row = documents.get(db, caller, timer_id)
-    return response(_answer(row))
+    row = await asked.ask((caller.sees, timer_id))
+    return response(_answer(documents.found(row, timer_id)))
 
 
 @router.post("/{timer_id}/cancel", response_model=Timer, responses=problems(404, 409))

@@ -110,6 +110,10 @@ from (select max_rows from quota where owner in (%(owner)s, '*') order by owner 
 where most.max_rows < (select count(*) from (
     select from timer where owner = %(owner)s and status in ('pending', 'firing') limit most.max_rows + 1) as waiting);
 
+-- name: get_timers
+-- Timers by their ids, those of one owner or of all.
+select * from timer where id = any (%(ids)s::bigint[]) and (%(owner)s::text is null or owner = %(owner)s);
+
 -- name: get_timer
 -- One timer, if it is the owner's, or of any owner.
 select * from timer where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s);
