@@ -15,6 +15,14 @@ class ConfigError(MillraceError):
     """Fix the configuration: a row, a payload, a setting. Trying again without an edit is useless."""
 
 
+class MisfitError(ConfigError):
+    """Fix a row's settings: `problems` are places in them, such as `headers.0`, and what is wrong there."""
+
+    def __init__(self, message: str, problems: list[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+
 class TakenError(ConfigError):
     """Choose another name, or change what has it: a row has this name, or this `external_id`, already."""
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from include.errors import ConfigError
+from include.errors import ConfigError, MisfitError
 from include.model import Call, Config, Connector, Delivery, Job, Output, Page, Received, Source, Workflow
 from include.templates import Template
 
@@ -32,7 +32,8 @@ class Action:
 
     `record_field` is the setting that gets the record of a workflow that does not say what to send; `notice` are the
     settings, templates among them, of a notify that does not give them. `code_field` is one that is run as it is
-    written: it cannot be a template, or whoever makes a record could have it run.
+    written: it cannot be a template, or whoever makes a record could have it run. `conf_fields` are what is said, and
+    not to whom: a run's conf may replace them also where the row uses a connection.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class Action:
     record_field: str | None = None
     notice: Mapping[str, Any] = field(default_factory=dict)
     code_field: str | None = None
+    conf_fields: tuple[str, ...] = ()
 
     @property
     def runs_on(self) -> Literal["triggerer", "worker"]:
@@ -102,6 +104,7 @@ def action(kind: str) -> Action:
         record_field=getattr(module, "RECORD_FIELD", None),
         notice=getattr(module, "NOTICE", {}),
         code_field=getattr(module, "CODE_FIELD", None),
+        conf_fields=getattr(module, "CONF_FIELDS", ()),
     )
 
 
@@ -135,15 +138,25 @@ def vet(row: Job | Connector | Workflow) -> None:
         raise ConfigError(f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate")
 
 
-def check_conf(kind: str, conf: Mapping[str, Any]) -> None:
+def check_conf(kind: str, payload: Mapping[str, Any], conf: Mapping[str, Any]) -> None:
     """Raise `ConfigError` if what is given for one run of a job replaces what is for whoever edits the row to choose.
 
-    That is what a kind runs as it is written, and the connection: it is the owner's to use, and not everybody's who may
-    start a run.
+    Airflow lets everybody start a run who may change DAGs, whosever the row is. So what a kind runs as it is written
+    stays, and the connection; and where there is one, so does where it goes: its secret is the owner's.
     """
-    for name in (action(kind).code_field, _CONNECTION):
+    made = action(kind)
+    for name in (made.code_field, _CONNECTION):
         if name is not None and name in conf:
             raise ConfigError(f"{name} cannot be replaced for one run of kind {kind!r}; edit the row")
+    field = made.config.model_fields.get(_CONNECTION)
+    if field is None or payload.get(_CONNECTION, None if field.is_required() else field.default) is None:
+        return
+    for name in conf:
+        if name not in made.conf_fields:
+            allowed = " or ".join(made.conf_fields) or "nothing"
+            raise ConfigError(
+                f"{name} cannot be replaced for one run of a row that uses a connection, only {allowed}; edit the row"
+            )
 
 
 def vet_notify(notify: dict[str, Any] | None) -> None:
@@ -186,7 +199,7 @@ def _vet_templated(kind: str, template: Template) -> None:
     except ValidationError as error:
         problems = [p for p in error.errors(include_url=False) if _is_at_fault(p["loc"], p["type"], template)]
         if problems:
-            raise ConfigError(f"the payload does not fit kind {kind!r}: {_spell(problems, 'payload')}") from error
+            raise _misfit(f"the payload does not fit kind {kind!r}", problems, "payload") from error
 
 
 def _is_at_fault(place: tuple[int | str, ...], kind: str, template: Template) -> bool:
@@ -215,7 +228,12 @@ def _parse(config: type[Config], settings: dict[str, Any], what: str, root: str)
         return config.model_validate(settings)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
-        raise ConfigError(f"{what}: {_spell(problems, root)}") from error
+        raise _misfit(what, problems, root) from error
+
+
+def _misfit(what: str, problems: Any, root: str) -> MisfitError:
+    places = [(_place(problem["loc"]), str(problem["msg"])) for problem in problems]
+    return MisfitError(f"{what}: {_spell(problems, root)}", places)
 
 
 def _spell(problems: Any, root: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from include.documents.caller import Caller
-from include.documents.configuration.apply import apply
+from include.documents.configuration.apply import apply, rehearse
 from include.documents.configuration.document import Configuration
 from include.documents.configuration.files import read_files, write_files
-from include.documents.configuration.plan import Plan, make_plan
+from include.documents.configuration.plan import Plan
 from include.documents.configuration.snapshot import snapshot
 from include.store.db import DictConnection
 from include.store.edits import changing
@@ -49,7 +49,7 @@ def applied(
 
 
 def planned(db: DictConnection, *written: Mapping[str, Any], caller: Caller = ADMIN, prune: bool = False) -> Plan:
-    return make_plan(db, caller, documents(*written), prune=prune)
+    return rehearse(db, caller, documents(*written), prune=prune)
 
 
 def actions(plan: Plan) -> list[tuple[str, str, str]]:

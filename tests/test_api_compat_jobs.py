@@ -166,3 +166,8 @@ def test_what_is_no_json_is_refused(api: Api) -> None:
     """A body that is no object is a 400 with its reason."""
     for body in ([], "x", 5):
         assert "body" in error(api.post(PATH, body), 400)
+
+
+def test_an_expression_that_is_far_too_long_is_not_worked_on(api: Api) -> None:
+    """It is refused for its length, whatever it says."""
+    assert "at most 200 characters" in error(api.post(PATH, job(cron_expression="1," * 100_000 + "1 * * * *")), 400)

@@ -138,9 +138,15 @@ def test_pages_of_all_jobs_follow_each_other(api: Api, db: DictConnection, calle
 
 def test_a_forged_cursor_is_refused(api: Api) -> None:
     """A cursor that is none, or that leads beyond all instants, is a 400."""
+    job_id = add(api)
     for key in ("soon", "9" * 60, ""):
         forged = encode(Place("-scheduled_for", key, 1))
         assert "cursor" in problem(api.get("/executions", cursor=forged), 400)
+    first_of_all, last_of_all = "-62135596800000000", "253402300799999999"
+    for key in (first_of_all, last_of_all, "9" * 30, "-1", "1_0"):
+        problem(api.get("/executions", cursor=encode(Place("-scheduled_for", key, 1))), 400)
+        for sort in ("scheduled_for", "-scheduled_for"):
+            problem(api.get(f"/jobs/{job_id}/executions", sort=sort, cursor=encode(Place(sort, key, 1))), 400)
     assert ok(api.get("/executions", cursor=encode(Place("-scheduled_for", "0", 1))))["items"] == []
 
 

@@ -32,7 +32,6 @@ def unfired(db: DictConnection, ledger_days: int = 30) -> Unfired | None:
         {"every": "1 minute", "paused_until": NOW - 5 * MINUTE},
         {"every": "1 minute", "paused_until": "-infinity"},
     ],
-    ids=str,
 )
 def test_what_was_due_and_is_not_in_the_ledger_is_found(db: DictConnection, columns: dict[str, Any]) -> None:
     """Whatever the schedule: the first that is owed, at its own instant; in the ledger, it is owed no more."""
@@ -68,7 +67,6 @@ def test_what_was_due_and_is_not_in_the_ledger_is_found(db: DictConnection, colu
         {"run_at": "0044-03-15 00:00 BC"},
         {"every": "1 hour", "ends_at": "0044-03-15 00:00 BC"},
     ],
-    ids=str,
 )
 def test_what_owes_nothing_is_left_in_peace(db: DictConnection, columns: dict[str, Any]) -> None:
     """Paused, broken, by hand, before its start or after its end; rows by plain SQL that make no sense harm nobody."""

@@ -119,6 +119,17 @@ def test_a_quota_holds_for_many_at_once(api: Api, db: DictConnection) -> None:
     assert count(db) == 0
 
 
+def test_a_quota_holds_for_many_that_are_resumed(api: Api, db: DictConnection) -> None:
+    """Those that would fire too often together stay off duty, all of them."""
+    db.execute("insert into quota (owner, max_fires_per_minute) values ('alice', 3)")
+    alice = api.as_(ALICE)
+    jobs = [job(f"job {number}", every=30, is_active=False) for number in range(2)]
+    ids = ok(alice.post("/jobs/bulk", jobs), 201)["ids"]
+    assert "3 fires per minute" in problem(alice.post("/jobs/bulk-resume", {"ids": ids}), 403)
+    assert db.execute("select from job where is_active").fetchone() is None
+    ok(alice.post("/jobs/bulk-resume", {"ids": ids[:1]}))
+
+
 def test_many_jobs_are_paused_resumed_and_deleted(api: Api, db: DictConnection) -> None:
     """All that are named and no other; naming one twice does no harm."""
     ids = ok(api.post("/jobs/bulk", [job(f"job {number}", owner="alice") for number in range(4)]), 201)["ids"]

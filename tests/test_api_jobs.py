@@ -89,6 +89,15 @@ def test_an_idempotency_key_makes_a_post_happen_once(api: Api, db: DictConnectio
     assert db.execute("select count(*) as n from job").fetchone() == {"n": 2}
 
 
+def test_a_key_that_nobody_has_forgotten_is_still_known(api: Api, db: DictConnection) -> None:
+    """A key older than a day, which may be forgotten, is answered the same as long as it is there."""
+    first = api.post("/jobs", job(), Idempotency_Key="k")
+    db.execute("update idempotency_key set created_at = now() - interval '2 days'")
+    assert ok(api.post("/jobs", job(), Idempotency_Key="k"), 201) == first.json()
+    ok(api.post("/jobs", job("b"), Idempotency_Key="another"), 201)
+    assert db.execute("select key from idempotency_key").fetchall() == [{"key": "another"}]
+
+
 def test_a_change_is_merged_and_a_replacement_is_not(api: Api) -> None:
     """PATCH merges, null takes out; PUT gives what it leaves out its default, and keeps the owner."""
     made = ok(api.post("/jobs", job(owner="alice", kind="http", payload={"url": URL, "method": "PUT"}, retries=7)), 201)

@@ -180,6 +180,8 @@ def test_next_due_is_the_first_of_all(api: Api, db: DictConnection, first: str) 
     for name, value in far.items():
         add_job(db, f"far {name}", **{name: value})
     job = add_job(db, "soon", **{first: soon[first]})
+    if first == "cron":
+        add_job(db, "also at that time", cron=soon["cron"])
     add_job(db, "paused", every="1 second", is_active=False)
     add_job(db, "broken", cron="99 99 * * *")
     add_job(db, "beyond", every="1 second", starts_at="20000-01-01 00:00+00")

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,9 +88,9 @@ def test_apply_shows_what_it_does_and_does_it(file: Path, db: DictConnection) ->
     changed = call("apply", "-f", str(file)).stdout.splitlines()
     assert changed[:5] == [
         "jobs",
-        "  ~ heartbeat (of admin, id 1)",
+        "  ~ heartbeat (of admin, id 3)",
         '      every: "5m" -> "10m"',
-        "  ~ nightly (of admin, id 2)",
+        "  ~ nightly (of admin, id 4)",
         '      payload.url: "https://example.com/x" -> "https://example.com/y"',
     ]
     row = db.execute("select via, actor <> '' as somebody from audit order by id desc limit 1").fetchone()
@@ -111,8 +115,40 @@ def test_nothing_is_deleted_unasked(file: Path, db: DictConnection) -> None:
     assert "unchanged" in call("apply", "-f", str(file)).stdout
     assert "say --yes" in refused("apply", "-f", str(file), "--prune")
     assert names(db) == ["Nightly report", "heartbeat"]
-    assert "  - nightly (of admin, id 2)\n" in call("apply", "-f", str(file), "--prune", "--yes").stdout
+    assert "  - nightly (of admin, id 4)\n" in call("apply", "-f", str(file), "--prune", "--yes").stdout
     assert names(db) == []
+
+
+def on_terminal(answer: str, *words: str) -> tuple[int, str]:
+    """Call `./millrace` in a terminal, and give this answer when it asks; its exit code, and what it wrote."""
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    command = [sys.executable, "-m", "include.cli", *words]
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment) as process:
+        os.close(theirs)
+        said = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                asked = b"[y/N]" in said
+                said += chunk
+                if not asked and b"[y/N]" in said:
+                    os.write(ours, answer.encode())
+        except OSError:  # so a terminal says that nobody is at its other end any more
+            os.close(ours)
+    return process.returncode, said.decode()
+
+
+@pytest.mark.e2e
+def test_a_terminal_has_colours_and_is_asked_before_anything_is_deleted(file: Path, db: DictConnection) -> None:
+    """What is to be deleted is red, and stays unless the answer is yes."""
+    call("apply", "-f", str(file))
+    file.write_text(FILE[: FILE.index("  nightly")])
+    code, said = on_terminal("n\n", "apply", "-f", str(file), "--prune")
+    assert (code, names(db)) == (1, ["Nightly report", "heartbeat"])
+    assert "\x1b[31m  - nightly (of admin, id 4)\x1b[0m" in said
+    assert "Delete 1 row? [y/N]: n\r\nerror: nothing was changed" in said
+    code, said = on_terminal("y\n", "apply", "-f", str(file), "--prune")
+    assert (code, names(db)) == (0, ["heartbeat"])
 
 
 def test_an_error_names_the_file_and_the_line(file: Path, db: DictConnection) -> None:
@@ -125,6 +161,13 @@ def test_an_error_names_the_file_and_the_line(file: Path, db: DictConnection) ->
     file.write_text(FILE)
     assert f"{file}:3: jobs.heartbeat: this owner has a job with this name" in refused("apply", "-f", str(file))
     assert names(db) == ["heartbeat"]
+
+
+def test_input_that_is_no_text_is_said(db: DictConnection) -> None:
+    """Bytes that are not UTF-8 are an error of one line, from standard input as well."""
+    result = CliRunner().invoke(APP, ["apply", "-f", "-"], input=b"\xff")
+    assert str(result.exception) == "standard input is not UTF-8 text"
+    assert isinstance(result.exception, MillraceError)
 
 
 def test_export_gives_back_what_was_applied(file: Path, tmp_path: Path, db: DictConnection) -> None:

@@ -150,8 +150,9 @@ def test_what_cannot_change_is_made_anew_only_if_that_is_said(db: DictConnection
     with pytest.raises(RefusedError, match=r"connectors\.c, workflows\.v, workflows\.w: with another kind"):
         applied(db, after)
     applied(db, after, replace=True)
-    assert rows(db, "select id, kind, head from connector order by id") == [(2, "rest", 0), (3, "feed", 0)]
-    assert rows(db, "select distinct connector_id from workflow") == [(3,)]
+    assert rows(db, "select external_id, kind, head from connector order by id") == [("d", "rest", 0), ("c", "feed", 0)]
+    reads = "select distinct c.external_id from workflow w join connector c on c.id = w.connector_id"
+    assert rows(db, reads) == [("c",)]
 
 
 def test_a_plan_that_is_no_longer_true_is_not_applied(db: DictConnection) -> None:

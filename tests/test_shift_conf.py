@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from include import registry
@@ -29,5 +31,28 @@ async def test_who_starts_a_run_does_not_choose_the_connection(database_url: str
 def test_it_is_the_same_for_every_kind(kind: str) -> None:
     """No kind lets a run choose the connection; that of code is its own affair."""
     with pytest.raises(ConfigError, match="conn_id cannot be replaced"):
-        registry.check_conf(kind, {"conn_id": None})
-    registry.check_conf(kind, {"url": "https://example.com/", "headers": {"conn_id": "x"}})
+        registry.check_conf(kind, {}, {"conn_id": None})
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "kept", "free"),
+    [
+        ("webhook", {"conn_id": "key"}, "url", "body"),
+        ("webhook", {"conn_id": "key"}, "headers", "body"),
+        ("slack", {"conn_id": "s"}, "channel", "text"),
+        ("email", {}, "to", "subject"),  # it has a connection by itself
+        ("sql", {"conn_id": "db"}, "rows", "parameters"),
+        ("python", {"conn_id": "db"}, "nothing", "arguments"),
+    ],
+)
+def test_whoever_starts_a_run_cannot_send_a_secret_elsewhere(kind: str, payload: Any, kept: str, free: str) -> None:
+    """Where a row uses a connection, a run's conf says something else, and not to somebody else."""
+    with pytest.raises(ConfigError, match=f"{kept} cannot be replaced"):
+        registry.check_conf(kind, payload, {free: "x", kept: "x"})
+    registry.check_conf(kind, payload, {free: "x"})
+
+
+def test_without_a_connection_all_can_be_replaced() -> None:
+    """What goes nowhere with a secret may go anywhere that calls may go."""
+    registry.check_conf("webhook", {"url": "https://example.com/"}, {"url": "https://example.org/", "headers": {}})
+    registry.check_conf("slack", {"url": "https://example.com/"}, {"channel": "#x"})

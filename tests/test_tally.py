@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from include.store import stats, timers
-from include.store.db import DictConnection, queries
+from include.store.db import DictConnection, connect, queries
 from include.store.ledger import Claim, Ledger, Wish
 from tests.test_ledger import die, ledger, result, wish
 from tests.test_store import add_job, one
@@ -26,48 +26,62 @@ SECOND = timedelta(seconds=1)
 _LETTERS = {name: text.encode() for name, text in queries("dead_letters").items()}
 
 
-def tallied(db: DictConnection, source: str, what: str = "executions") -> dict[Any, float]:
-    """What the tally says of each minute, owner, status and bucket of lateness."""
-    rows = db.execute(
-        f"select at, owner, status, late, sum({what})::float8 as sum from tally where source = %s"
-        f" group by 1, 2, 3, 4 having abs(sum({what})) > 1e-6".encode(),
+def tallied(db: DictConnection, source: str) -> dict[Any, int]:
+    """How many the tally has of each minute, owner, status and bucket of lateness."""
+    rows: list[dict[str, Any]] = db.execute(
+        "select at, owner, status, late, sum(executions)::int as sum from tally where source = %s"
+        " group by 1, 2, 3, 4 having sum(executions) <> 0",
         (source,),
     ).fetchall()
-    return {(row["at"], row["owner"], row["status"], row["late"]): row["sum"] for row in rows}  # type: ignore[misc]
+    return {(row["at"], row["owner"], row["status"], row["late"]): row["sum"] for row in rows}
 
 
-def recount(db: DictConnection, source: str) -> tuple[dict[Any, float], dict[Any, float], int]:
-    """The same from the rows themselves: how many, how late together; and attempts up to each row's last end."""
+def tallied_lateness(db: DictConnection, source: str) -> dict[Any, tuple[int, timedelta]]:
+    """By minute, owner and bucket: how many first attempts, and how late these began together."""
+    rows: list[dict[str, Any]] = db.execute(
+        "select at, owner, late, sum(ended)::int as ended, (sum(late_seconds) * 1000000)::bigint as microseconds"
+        " from tally where source = %s and late > 0 group by 1, 2, 3",
+        (source,),
+    ).fetchall()
+    return {
+        (row["at"], row["owner"], row["late"]): (row["ended"], timedelta(microseconds=row["microseconds"]))
+        for row in rows
+    }
+
+
+def recount(db: DictConnection, source: str) -> tuple[dict[Any, int], dict[Any, tuple[int, timedelta]], int]:
+    """The same from the rows themselves; and attempts up to each row's last end."""
     statement = {
         "job": "select e.*, e.scheduled_for as due, e.started_at as began, j.owner"
         " from execution e left join job j on j.id = e.job_id",
         "timer": "select *, due_at as due, fired_at as began from timer",
     }[source]
     counts: Counter[Any] = Counter()
-    seconds: Counter[Any] = Counter()
+    lateness: dict[Any, tuple[int, timedelta]] = {}
     attempts = 0
     bounds = stats.late_bounds(db)
     for row in db.execute(statement.encode()):
         found: dict[str, Any] = dict(row)
-        if found["finished_at"] is None:
-            attempts += found["base_attempt"]
-            continue
-        attempts += found["attempt"]
-        bucket, late = 0, 0.0
-        if found["base_attempt"] == 0 and found["attempt"] > 0 and found["began"] is not None:
-            late = (found["began"] - found["due"]).total_seconds()
-            bucket = 1 + bisect_right(bounds, late)
-        key = found["due"].replace(second=0, microsecond=0), found["owner"] or "", found["status"], bucket
-        counts[key] += 1
-        seconds[key] += max(late, 0.0)
-    return dict(counts), {key: late for key, late in seconds.items() if late > 1e-6}, attempts
+        place = found["due"].replace(second=0, microsecond=0), found["owner"] or ""
+        has_ended = found["finished_at"] is not None
+        bucket = 0
+        if (has_ended or found["base_attempt"] > 0) and found["attempt"] > 0 and found["began"] is not None:
+            late = found["began"] - found["due"]
+            bucket = 1 + bisect_right(bounds, late.total_seconds())
+            key = (*place, bucket)
+            known, together = lateness.get(key, (0, timedelta(0)))
+            lateness[key] = known + 1, together + max(late, timedelta(0))
+        attempts += found["attempt"] if has_ended else found["base_attempt"]
+        if has_ended:
+            counts.update([(*place, found["status"], 0 if found["base_attempt"] > 0 else bucket)])
+    return dict(counts), lateness, attempts
 
 
 def check(db: DictConnection, source: str, ended: Counter[str]) -> None:
-    """The tally is as if somebody had counted now, and has counted each end once."""
-    counts, seconds, attempts = recount(db, source)
+    """The tally is as if somebody had counted now, and has counted each end, and each lateness, once."""
+    counts, lateness, attempts = recount(db, source)
     assert tallied(db, source) == counts
-    assert tallied(db, source, "late_seconds") == pytest.approx(seconds)
+    assert tallied_lateness(db, source) == lateness
     assert one(db, "select coalesce(sum(attempts), 0)::int as n from tally where source = %s", source)["n"] == attempts
     assert {row["status"]: row["ended"] for row in stats.ended(db, None) if row["source"] == source} == dict(ended)
 
@@ -188,6 +202,17 @@ def test_one_statement_may_end_one_and_take_up_another(db: DictConnection) -> No
     check(db, "job", Counter(failed=2))
 
 
+@pytest.mark.parametrize("due", [datetime(1, 1, 1), datetime(1970, 1, 1), datetime(8999, 12, 31, 23, 59, 59, 999999)])
+async def test_what_is_centuries_early_or_late_is_counted(database_url: str, db: DictConnection, due: datetime) -> None:
+    """No instant that a ledger can have costs an outcome; what began early is not late."""
+    due = due.replace(tzinfo=timezone.utc)
+    job = add_job(db)
+    async with ledger(database_url) as owner:
+        made = await wish(owner, job, due, manual=True)
+        assert await owner.finish(result(made, await owner.claim(made), started_at=datetime.now(timezone.utc)))
+    check(db, "job", Counter(success=1))
+
+
 async def test_what_a_deleted_job_leaves_is_nobodys(database_url: str, db: DictConnection) -> None:
     """What waits for a retry ends with its job, and counts where no owner sees it."""
     job = add_job(db)
@@ -225,7 +250,7 @@ def test_what_is_old_is_folded(db: DictConnection) -> None:
     """Minutes become hours, and hours days; writers become one; no sum changes, and what is new stays as it is."""
     db.execute(
         "insert into tally select date_trunc('minute', now(), 'UTC') - make_interval(mins => 7 * n), 'job', 'o',"
-        " 'success', 1 + n % 2, w, n, n + 1, n + 2, n * 0.5"
+        " 'success', 1 + n % 2, w, n, n + 1, n + 2, n * 0.1"
         " from generate_series(0, 14000) n, generate_series(1, 2) w"
     )
     sums = "select sum(executions) as e, sum(ended) as n, sum(attempts) as a, sum(late_seconds) as l from tally"
@@ -243,3 +268,16 @@ def test_what_is_old_is_folded(db: DictConnection) -> None:
         " count(*) < 3000 as few from tally where at < now() - interval '2 days'",
     )
     assert kept == {"one_writer": True, "hours": True, "days": True, "few": True}
+
+
+def test_one_folds_at_a_time(database_url: str, db: DictConnection) -> None:
+    """Two that fold the same hours would wait for each other: the second leaves it to the first."""
+    db.execute(
+        "insert into tally select now() - interval '3 days', 'job', 'o', 'success', 1, w, 1, 1, 1, 0"
+        " from generate_series(1, 9) w"
+    )
+    with connect(database_url) as other:
+        with other.transaction():
+            assert one(other, "select fold_tally(5) as n") == {"n": 5}
+            assert one(db, "select fold_tally(5) as n") == {"n": 0}
+        assert one(db, "select fold_tally(5) as n") == {"n": 4}

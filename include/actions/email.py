@@ -73,6 +73,7 @@ Body = Annotated[str, Field(min_length=1, max_length=_MOST_CHARACTERS)]
 
 # What is sent to tell somebody of failures, where a notify does not say what.
 NOTICE = {"subject": "{{ summary }}", "text": "{{ text }}"}
+CONF_FIELDS = ("subject", "text", "html")
 
 
 class Config(model.Config):

@@ -34,6 +34,7 @@ _ERRORS = {error.__name__: error for error in (RetryableError, RateLimitedError,
 
 # Run as it is written: values are arguments.
 CODE_FIELD = "function"
+CONF_FIELDS = ("arguments",)
 
 
 class Config(model.Config):

@@ -28,6 +28,7 @@ Attachments = Annotated[list[dict[str, JsonValue]], Field(min_length=1, max_leng
 
 # What is posted to tell somebody of failures, where a notify does not say what.
 NOTICE = {"text": "{{ text }}"}
+CONF_FIELDS = ("text", "blocks", "attachments")
 
 
 class Config(model.Config):

@@ -50,6 +50,7 @@ Parameters = Annotated[dict[str, JsonValue] | list[JsonValue] | None, BeforeVali
 
 # Run as it is written: values are parameters.
 CODE_FIELD = "sql"
+CONF_FIELDS = ("parameters",)
 
 
 class Config(model.Config):

@@ -19,6 +19,7 @@ from include.webhook_signature import keys_of, signature
 
 # What a workflow that does not say what to post puts the record into.
 RECORD_FIELD = "body"
+CONF_FIELDS = ("body",)
 
 # What is posted to tell somebody of failures, where a notify does not say what.
 NOTICE = {

@@ -34,6 +34,7 @@ from include.api.routes import (
     timers,
     workflows,
 )
+from include.api.threads import Threads
 from include.api.transactions import Transactions
 from include.orchestration import connections
 from include.settings import Settings, settings
@@ -83,6 +84,7 @@ def create_app(
         app.state.settings = limits
         app.state.find_connection = find
         app.state.login = login or AirflowLogin(limits)
+        app.state.threads = Threads()
         app.state.transactions = Transactions(limits.database_url)
         app.state.transactions.open()
         app.state.new_timers = timers.new_timers(app.state.transactions)

@@ -184,9 +184,13 @@ def _has_role_admin(user: BaseUser) -> bool:
     return (isinstance(role, str) and role.upper() == "ADMIN") or any(role.name == "Admin" for role in roles)
 
 
-async def _caller(request: Request) -> Caller:
-    login: Login = request.app.state.login
-    return await login(request)
+async def caller_of(request: Request) -> Caller:
+    """Who sent the request, asked once; `RefusedError` as `Login` says."""
+    known: Caller | None = getattr(request.state, "millrace_caller", None)
+    if known is None:
+        login: Login = request.app.state.login
+        known = request.state.millrace_caller = await login(request)
+    return known
 
 
-CallerDep = Annotated[Caller, Depends(_caller)]
+CallerDep = Annotated[Caller, Depends(caller_of)]

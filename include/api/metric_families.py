@@ -61,7 +61,8 @@ def _ended(totals: Totals, bounds: Sequence[float]) -> Iterator[Metric]:
             executions.add_metric((source, status), sum(ended.ended for of, _, ended in own if of == status))
         attempts.add_metric((source,), sum(ended.attempts for _, _, ended in own))
         begun = [(late, ended) for _, late, ended in own if late > 0]
-        lateness.add_metric((source,), _buckets(begun, bounds), sum(ended.late_seconds for _, ended in begun))
+        late_seconds = float(sum(ended.late_seconds for _, ended in begun))
+        lateness.add_metric((source,), _buckets(begun, bounds), late_seconds)
     yield from (executions, attempts, lateness)
 
 

@@ -1,15 +1,23 @@
-"""Every route of the API reads its body with care: so many bytes, in so much time."""
+"""Every route of the API reads its body with care: of callers who have logged in, so many bytes, in so much time.
+
+What blocks is done in a thread, when it is its turn.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from include.api.login import caller_of
+from include.api.threads import threads_of
 from include.deadline import within
 from include.errors import RefusedError
 
@@ -18,20 +26,31 @@ _MOST_SECONDS = 30.0
 
 
 class BoundedRoute(APIRoute):
-    """A route whose body is at most 1 MiB, and arrives within 30 s."""
+    """A route whose body is at most 1 MiB, and arrives within 30 s.
+
+    Where it asks who calls, it does so first: nobody's body is read who has not logged in.
+    """
 
     most_bytes = _MOST_BYTES
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        asks, blocks = _depends(self.dependant, caller_of), not iscoroutinefunction(self.endpoint)
 
         async def bounded(request: Request) -> Response:
+            if asks:
+                await caller_of(request)
             request = Request(request.scope, _counting(request, self.most_bytes))
             try:
                 await within(_MOST_SECONDS, request.body())
             except asyncio.TimeoutError:
                 raise RefusedError(408, f"the body did not arrive within {_MOST_SECONDS:g} s") from None
-            return await handle(request)
+            except ClientDisconnect:
+                raise RefusedError(400, "the connection was closed before the body had arrived") from None
+            if not blocks:
+                return await handle(request)
+            async with threads_of(request).turn():
+                return await handle(request)
 
         return bounded
 
@@ -40,6 +59,10 @@ class LargeRoute(BoundedRoute):
     """A route for whole configurations: 16 MiB."""
 
     most_bytes = 16 * _MOST_BYTES
+
+
+def _depends(on: Dependant, call: Callable[..., Any]) -> bool:
+    return any(inner.call is call or _depends(inner, call) for inner in on.dependencies)
 
 
 def _counting(request: Request, most_bytes: int) -> Callable[[], Coroutine[Any, Any, Message]]:

@@ -100,6 +100,8 @@ def _refusing() -> Iterator[None]:
         raise RetryableError("too much to do at present: send it again later") from None
     except psycopg.errors.QueryCanceled:
         raise RetryableError(f"it took longer than {_STATEMENT_SECONDS} s: ask for less") from None
+    except psycopg.errors.DeadlockDetected:
+        raise RetryableError("somebody else is changing the same rows: send it again") from None
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
         raise RetryableError("the database cannot be reached: send it again later") from error
 

@@ -148,5 +148,6 @@ def _spell(value: Any) -> str:
 def _ask(plan: dict[str, Any], files: list[str]) -> None:
     if "-" in files or not sys.stdin.isatty():
         raise ConfigError("something would be deleted, and nobody can be asked here; say --yes if you mean it")
-    if not typer.confirm(f"Delete {plan['delete'] + plan['replace']} rows?", err=True):
+    count = plan["delete"] + plan["replace"]
+    if not typer.confirm(f"Delete {'1 row' if count == 1 else f'{count} rows'}?", err=True):
         raise ConfigError("nothing was changed")

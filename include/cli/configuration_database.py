@@ -8,9 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from include.documents.caller import Caller
-from include.documents.configuration.apply import apply
+from include.documents.configuration.apply import apply, rehearse
 from include.documents.configuration.document import Configuration
-from include.documents.configuration.plan import make_plan
 from include.documents.configuration.snapshot import snapshot
 from include.documents.invalid import parse
 from include.store.db import DictConnection
@@ -33,7 +32,7 @@ class DatabaseTarget:
         return snapshot(self._db, self._caller, only)
 
     def plan(self, documents: list[dict[str, Any]], *, prune: bool) -> dict[str, Any]:
-        return make_plan(self._db, self._caller, _read(documents), prune=prune).shown()
+        return rehearse(self._db, self._caller, _read(documents), prune=prune).shown()
 
     def apply(self, documents: list[dict[str, Any]], *, prune: bool, replace: bool, fingerprint: str) -> dict[str, Any]:
         wanted = _read(documents)

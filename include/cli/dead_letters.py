@@ -11,7 +11,7 @@ import typer
 from include.cli import dead_letters_redrive
 from include.cli.database import open_database
 from include.cli.dead_letters_choice import OfJob, OfTimers, OfWorkflow, Part, Since, found, part_of
-from include.cli.dead_letters_view import HEADERS, instant, letter_cells, letter_document, print_letter
+from include.cli.dead_letters_view import HEADERS, letter_cells, letter_document, print_letter
 from include.cli.jobs_options import AsJson
 from include.cli.output import note, print_json, print_table
 from include.errors import ConfigError
@@ -102,7 +102,7 @@ def _newest(
         rows += dead_letters.of_jobs(db, asked, job_id=part.job_id, owner=owner, since=since, limit=limit)
     if part.has_timers:
         rows += dead_letters.of_timers(db, asked, owner=owner, since=since, limit=limit)
-    rows.sort(key=instant, reverse=True)
+    rows.sort(key=dead_letters.instant, reverse=True)
     return rows[:limit]
 
 

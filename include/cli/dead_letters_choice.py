@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from include.errors import ConfigError
 from include.store import dead_letters, jobs, workflows
 from include.store.db import DictConnection
-from include.store.dead_letters import Key
 from include.store.edits import LARGEST_ID, Row, is_id
 from include.times import parse_past, utcnow
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_EXECUTION = re.compile(r"job_(\d{1,19})_(\d{1,17})", re.ASCII)
-_TIMER = re.compile(r"timer_(\d{1,19})", re.ASCII)
 
 Ids = Annotated[
     list[str] | None, typer.Argument(metavar="[ID]...", help="By their ids: 7, job_3_1767225600000000, timer_5.")
@@ -32,15 +25,6 @@ Since = Annotated[
     str | None,
     typer.Option("--since", help="1h: records that died, executions and timers due in the last hour; or ISO 8601."),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A dead letter as its id names it: by its number, its job's id and its instant, or its timer's id."""
-
-    source: Literal["workflow", "job", "timer"]
-    number: int
-    due: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,51 +105,26 @@ def chosen(
 
 def found(db: DictConnection, text: str) -> Row:
     """The one dead letter with this id and all that is known of it; `ConfigError` if there is none."""
-    if (wanted := named(text)) is None and not is_id(text):
+    name = dead_letters.named(text)
+    if name is None and not is_id(text):
         raise ConfigError(f"{text!r} is not the id of a dead letter; write one, or a workflow and a position")
-    row: Row | None = None
-    if wanted is not None and wanted.source == "workflow":
-        row = dead_letters.by_id(db, wanted.number)
-    elif wanted is not None:
-        choice = _by_ids(db, [text])
-        [row] = [*choice.executions, *choice.timers]
+    if name is not None and name.source == "workflow":
+        row = dead_letters.by_id(db, name.number)
+    else:
+        row = next(iter(dead_letters.by_names(db, [name] if name is not None else [])), None)
     if row is None:
         raise _unknown([text])
     return row
 
 
-def named(text: str) -> Named | None:
-    """The dead letter that has this id, if there is one."""
-    if is_id(text) and int(text) <= LARGEST_ID:
-        return Named("workflow", int(text))
-    if (written := _EXECUTION.fullmatch(text)) and int(written[1]) <= LARGEST_ID:
-        return Named("job", int(written[1]), _EPOCH + timedelta(microseconds=int(written[2])))
-    if (written := _TIMER.fullmatch(text)) and int(written[1]) <= LARGEST_ID:
-        return Named("timer", int(written[1]))
-    return None
-
-
-def key_of(execution: Row) -> Key:
-    return execution["job_id"], execution["scheduled_for"]
-
-
 def _by_ids(db: DictConnection, ids: Sequence[str]) -> Choice:
-    wanted = {text: named(text) for text in ids}
-    records = [name.number for name in wanted.values() if name and name.source == "workflow"]
-    keys = [(name.number, name.due) for name in wanted.values() if name and name.due is not None]
-    timers = [name.number for name in wanted.values() if name and name.source == "timer"]
-    choice = Choice(
-        by_id=True,
-        records=dead_letters.chosen(db, records) if records else [],
-        executions=[row for row in dead_letters.executions(db, keys) if row["status"]] if keys else [],
-        timers=dead_letters.of_timers(db, ids=timers) if timers else [],
-    )
-    known = {Named("workflow", row["id"]) for row in choice.records}
-    known |= {Named("job", *key_of(row)) for row in choice.executions}
-    known |= {Named("timer", row["timer_id"]) for row in choice.timers}
-    if unknown := [text for text, name in wanted.items() if name not in known]:
+    names = {text: dead_letters.named(text) for text in ids}
+    rows = dead_letters.by_names(db, {name for name in names.values() if name is not None})
+    known = set(map(dead_letters.name_of, rows))
+    if unknown := [text for text, name in names.items() if name not in known]:
         raise _unknown(unknown)
-    return choice
+    parts = {source: [row for row in rows if row["source"] == source] for source in ("workflow", "job", "timer")}
+    return Choice(by_id=True, records=parts["workflow"], executions=parts["job"], timers=parts["timer"])
 
 
 def _job_id(db: DictConnection, name_or_id: str) -> int:

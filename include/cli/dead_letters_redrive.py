@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from include.cli.airflow_api import AirflowApi, Run, airflow_api
 from include.cli.database import open_database
-from include.cli.dead_letters_choice import All, Choice, Ids, OfJob, OfTimers, OfWorkflow, Since, chosen, key_of
+from include.cli.dead_letters_choice import All, Choice, Ids, OfJob, OfTimers, OfWorkflow, Since, chosen
 from include.cli.duty import Yes, confirm
 from include.cli.jobs_options import AsJson
 from include.cli.output import note, print_json, print_line
@@ -55,13 +55,15 @@ def redrive(
         waiting = [row for row in choice.executions if row["status"] in ("dead", "discarded") and row not in gone]
         on_worker = [row for row in waiting if _runs_on_worker(row["kind"])]
         in_airflow = _clear(on_worker)
-        keys = [key_of(row) for row in (*(row for row in waiting if row not in on_worker), *in_airflow.left)]
+        keys = [
+            dead_letters.key_of(row) for row in (*(row for row in waiting if row not in on_worker), *in_airflow.left)
+        ]
         with changing(db):
             done: list[int | str] = [*dead_letters.redrive(db, [row["id"] for row in choice.records])]
             marked = set(dead_letters.redrive_executions(db, keys))
             sent = set(dead_letters.redrive_timers(db, [row["timer_id"] for row in choice.timers]))
     cleared = [row["id"] for row in in_airflow.cleared]
-    done += [row["id"] for row in choice.executions if key_of(row) in marked or row["id"] in cleared]
+    done += [row["id"] for row in choice.executions if dead_letters.key_of(row) in marked or row["id"] in cleared]
     done += [row["id"] for row in choice.timers if row["timer_id"] in sent]
     if as_json:
         print_json({"redriving": len(done), "ids": done, "gone": [row["id"] for row in gone], "cleared": cleared})
@@ -92,9 +94,9 @@ def discard(
             confirm(f"discard {_counted(len(choice))}")
         with changing(db):
             done: list[int | str] = [*dead_letters.discard(db, [row["id"] for row in choice.records])]
-            keys = set(dead_letters.discard_executions(db, [key_of(row) for row in choice.executions]))
+            keys = set(dead_letters.discard_executions(db, [dead_letters.key_of(row) for row in choice.executions]))
             timer_ids = set(dead_letters.discard_timers(db, [row["timer_id"] for row in choice.timers]))
-    done += [row["id"] for row in choice.executions if key_of(row) in keys]
+    done += [row["id"] for row in choice.executions if dead_letters.key_of(row) in keys]
     done += [row["id"] for row in choice.timers if row["timer_id"] in timer_ids]
     if as_json:
         print_json({"discarded": len(done), "ids": done})

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from include.cli.output import Cell, print_line, print_table
 from include.shifts.blot import Blot, secrets_in_request
+from include.store.dead_letters import instant
 from include.store.edits import Row
 from include.times import spell_duration, spell_instant
 
@@ -22,12 +23,6 @@ _GONE = "no longer kept"
 _REMOVED = "(removed)"
 # What the webhooks of Slack and its like have in their paths.
 _PATH_SECRET = re.compile(r"(?<=/)(?=[^/]*\d)(?=[^/]*[A-Za-z])[\w-]{20,}(?![^/])", re.ASCII)
-
-
-def instant(row: Row) -> datetime:
-    """When a record died, or an execution or a timer was due: what lists are sorted by."""
-    at: datetime = row[{"workflow": "created_at", "job": "scheduled_for", "timer": "due_at"}[row["source"]]]
-    return at
 
 
 def letter_document(row: Row) -> dict[str, Any]:

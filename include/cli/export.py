@@ -31,7 +31,7 @@ def export(
     Example: `./millrace export > millrace.yaml`
     """
     if schema:
-        from include.documents.configuration.document import schema as schema_of_files
+        from include.documents.configuration.schema import schema as schema_of_files
 
         _write(file, json.dumps(schema_of_files(), indent=2) + "\n")
         return

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from include.documents import edits
+from include.documents import edits, permits
 from include.documents.caller import Caller
 from include.documents.invalid import InvalidDocumentError
 from include.documents.table import D, Table
@@ -25,14 +25,14 @@ def create(db: DictConnection, table: Table[D], caller: Caller, wanted: Sequence
     ids: list[int] = []
     for number, settings in enumerate(wanted):
         with _at(number), changing(db):
-            ids.append(edits.create(db, table, caller, settings).row["id"])
+            ids.append(edits.add(db, table, caller, settings).row["id"])
+    permits.check_quota(db, caller, caller.name)
     return ids
 
 
 def switch(db: DictConnection, table: Table[D], caller: Caller, ids: Sequence[int], columns: Mapping[str, Any]) -> None:
     """Put rows on duty, or take them off."""
-    for row in _locked(db, table, caller, ids):
-        edits.switch(db, table, caller, row, columns)
+    edits.switch_all(db, table, caller, _locked(db, table, caller, ids), columns)
 
 
 def remove(db: DictConnection, table: Table[D], caller: Caller, ids: Sequence[int]) -> None:

@@ -170,7 +170,12 @@ def _remove(db: DictConnection, ids: Sequence[int]) -> list[Row]:
     try:
         return connectors.remove(db, ids)
     except psycopg.errors.ForeignKeyViolation:
-        raise RefusedError(409, "workflows read its records; delete them first: `GET /workflows` lists yours") from None
+        raise still_read() from None
+
+
+def still_read() -> RefusedError:
+    """Why a connector cannot be deleted that workflows read."""
+    return RefusedError(409, "workflows read its records; delete them first: `GET /workflows` lists yours")
 
 
 CONNECTORS = Table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated, Any
@@ -14,20 +13,14 @@ from include.documents.fields import Document, Id, Instant, Shown, ShownInstant,
 from include.errors import RefusedError
 from include.store import dead_letters
 from include.store.db import DictConnection
-from include.store.dead_letters import Key, Place, Source, Status
+from include.store.dead_letters import Named, Place, Source, Status
 from include.store.edits import LARGEST_ID, Row
 
 MOST = 1000
 
 SOURCES: tuple[Source, ...] = ("job", "timer", "workflow")
-_INSTANT = {"workflow": "created_at", "job": "scheduled_for", "timer": "due_at"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-_ID = {
-    "workflow": re.compile(r"()(\d{1,19})", re.ASCII),
-    "timer": re.compile(r"(timer_)?(\d{1,19})", re.ASCII),
-    "job": re.compile(r"(job_)?(\d{1,19})_(\d{1,17})", re.ASCII),
-}
 
 
 class Ref(Document):
@@ -103,7 +96,7 @@ def document(row: Row) -> dict[str, Any]:
     return {
         **row,
         "id": str(row["id"]),
-        "at": row[_INSTANT[row["source"]]],
+        "at": dead_letters.instant(row),
         "reason": row.get("reason"),
         "attempt": row.get("attempt", len(attempts)),
         "attempts": attempts,
@@ -122,13 +115,13 @@ def search(
 ) -> list[Row]:
     """The first dead letters of these sources in one list; the rest is as `store.dead_letters.search` has it."""
     found = [row for of in sources for row in dead_letters.search(db, of, statuses, limit=limit, **narrowed)]
-    found.sort(key=lambda row: (row[_INSTANT[row["source"]]], row["source"], row["number"]), reverse=True)
+    found.sort(key=lambda row: (dead_letters.instant(row), row["source"], row["number"]), reverse=True)
     return found[:limit]
 
 
 def key_of_place(row: Row) -> str:
     """The instant and the source of a row, which with its number are its place in the list."""
-    return f"{(row[_INSTANT[row['source']]] - _EPOCH) // _MICROSECOND} {row['source']}"
+    return f"{(dead_letters.instant(row) - _EPOCH) // _MICROSECOND} {row['source']}"
 
 
 def place_of_key(key: str, number: int) -> Place:
@@ -153,39 +146,20 @@ def get(db: DictConnection, caller: Caller, source: Source, text: str) -> Row:
 
 def found(db: DictConnection, caller: Caller, refs: Sequence[Ref]) -> list[Row]:
     """These dead letters, each once; `RefusedError` (404) if there is one that the caller does not see."""
-    named = {ref: _read(ref) for ref in refs}
-    rows: list[Row] = []
-    if numbers := [key[0] for ref, key in named.items() if key is not None and ref.source == "workflow"]:
-        rows += dead_letters.chosen(db, numbers)
-    if keys := [(key[0], key[1]) for key in named.values() if key is not None and key[1] is not None]:
-        rows += [row for row in dead_letters.executions(db, list(dict.fromkeys(keys))) if row["status"] is not None]
-    if numbers := [key[0] for ref, key in named.items() if key is not None and ref.source == "timer"]:
-        rows += dead_letters.of_timers(db, ids=numbers)
+    names = {ref: _named(ref) for ref in refs}
+    rows = dead_letters.by_names(db, {name for name in names.values() if name is not None})
     rows = [row for row in rows if caller.sees is None or row["owner"] == caller.sees]
-    known = {(row["source"], _key(row)) for row in rows}
-    if missing := [ref for ref, key in named.items() if (ref.source, key) not in known]:
+    known = set(map(dead_letters.name_of, rows))
+    if missing := [ref for ref, name in names.items() if name not in known]:
         raise _missing(missing)
     return rows
 
 
-def key_of(execution: Row) -> Key:
-    """Of an execution: its job's id, and its instant."""
-    return execution["job_id"], execution["scheduled_for"]
-
-
-def _read(ref: Ref) -> tuple[int, datetime | None] | None:
-    """What an id says: a number, and for an execution its instant; None if it is none of its source."""
-    written = _ID[ref.source].fullmatch(str(ref.id))
-    if written is None or int(written[2]) > LARGEST_ID:
-        return None
-    due = _EPOCH + int(written[3]) * _MICROSECOND if ref.source == "job" else None
-    return int(written[2]), due
-
-
-def _key(row: Row) -> tuple[int, datetime | None]:
-    if row["source"] == "job":
-        return key_of(row)
-    return (row["id"] if row["source"] == "workflow" else row["timer_id"]), None
+def _named(ref: Ref) -> Named | None:
+    """What an id says, whose source need not be written again; None if it is none of its source."""
+    text, prefix = str(ref.id), {"workflow": "", "job": "job_", "timer": "timer_"}[ref.source]
+    name = dead_letters.named(text if text.startswith(prefix) else prefix + text)
+    return name if name is not None and name.source == ref.source else None
 
 
 def _missing(refs: Sequence[Ref]) -> RefusedError:

@@ -19,9 +19,7 @@ _MICROSECONDS = re.compile(r"\d{1,17}", re.ASCII)
 
 
 def _read_due(value: Any) -> Any:
-    if isinstance(value, str) and _MICROSECONDS.fullmatch(value):
-        return instant(int(value))
-    return value
+    return instant_of(value) or value if isinstance(value, str) else value
 
 
 Due = Annotated[
@@ -70,9 +68,9 @@ def microseconds(due: datetime) -> int:
     return (due - _EPOCH) // _MICROSECOND
 
 
-def instant(since_epoch: int) -> datetime:
-    """What `microseconds` was made of; `OverflowError` if there is no such instant."""
-    return _EPOCH + since_epoch * _MICROSECOND
+def instant_of(text: str) -> datetime | None:
+    """What `microseconds` was made of; None if that is not what is written."""
+    return _EPOCH + int(text) * _MICROSECOND if _MICROSECONDS.fullmatch(text) else None
 
 
 def lateness(row: Row) -> timedelta | None:

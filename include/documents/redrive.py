@@ -12,7 +12,7 @@ from pydantic import Field
 
 from include import registry
 from include.documents.caller import Caller
-from include.documents.dead_letter import MOST, Choice, found, key_of, search
+from include.documents.dead_letter import MOST, Choice, found, search
 from include.documents.fields import Shown
 from include.errors import ConfigError
 from include.store import dead_letters
@@ -44,7 +44,7 @@ def redrive(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
     for row in rows:
         _check_sendable(row)
     executions = _of(rows, "job")
-    marked = set(dead_letters.redrive_executions(db, [key_of(row) for row in executions]))
+    marked = set(dead_letters.redrive_executions(db, [dead_letters.key_of(row) for row in executions]))
     timers = dead_letters.redrive_timers(db, [row["timer_id"] for row in _of(rows, "timer")])
     records = dead_letters.redrive(db, [row["id"] for row in _of(rows, "workflow")])
     return Decided(
@@ -52,7 +52,7 @@ def redrive(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
         job=len(marked),
         timer=len(timers),
         workflow=len(records),
-        at_next_run=sum(key_of(row) in marked and _runs_on_worker(row["kind"]) for row in executions),
+        at_next_run=sum(dead_letters.key_of(row) in marked and _runs_on_worker(row["kind"]) for row in executions),
         already=sum(row["status"] == "redriving" for row in rows),
         more=more,
     )
@@ -66,7 +66,7 @@ def discard(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
     rows, more = _chosen(db, caller, choice, sendable=False)
     for row in rows:
         _check_discardable(row)
-    executions = dead_letters.discard_executions(db, [key_of(row) for row in _of(rows, "job")])
+    executions = dead_letters.discard_executions(db, [dead_letters.key_of(row) for row in _of(rows, "job")])
     timers = dead_letters.discard_timers(db, [row["timer_id"] for row in _of(rows, "timer")])
     records = dead_letters.discard(db, [row["id"] for row in _of(rows, "workflow")])
     count = len(executions) + len(timers) + len(records)

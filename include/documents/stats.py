@@ -198,7 +198,7 @@ def _lateness(rows: Iterable[Row], bounds: Sequence[float]) -> dict[str, Any]:
     seconds = 0.0
     for row in rows:
         if row["late"]:
-            counts[row["late"]] += row["executions"]
+            counts[row["late"]] += row["ended"]
             seconds += row["late_seconds"]
     count = counts.total()
     return {

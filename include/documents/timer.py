@@ -164,15 +164,14 @@ def create_all(db: DictConnection, caller: Caller, settings: Sequence[TimerSetti
 def cancel(db: DictConnection, caller: Caller, timer_id: int) -> Row:
     """The timer, which will not be sent (any more); `RefusedError` (404, 409) if there is none, or it is too late."""
     caller.check_writes()
-    row = get(db, caller, timer_id)
+    row = found(timers.get(db, timer_id, caller.sees, lock=True), timer_id)
     if row["status"] == "cancelled":
         return row
-    cancelled = timers.cancel(db, [timer_id])
-    row = get(db, caller, timer_id)
-    if timer_id not in cancelled:
+    if row["status"] != "pending":
         said = {"firing": "it is being sent", "fired": "it has been sent", "failed": "it has failed"}[row["status"]]
         raise RefusedError(409, f"too late to cancel timer {timer_id}: {said}")
-    return row
+    timers.cancel(db, [timer_id])
+    return get(db, caller, timer_id)
 
 
 def get(db: DictConnection, caller: Caller, timer_id: int) -> Row:

@@ -49,7 +49,7 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
     output: Output | None = None
     error: Exception | None = None
     try:
-        registry.check_conf(job.kind, shift.conf)
+        registry.check_conf(job.kind, job.payload, shift.conf)
         output = await perform(post, doing, claim.attempt, lease=claim.lease)
     except LeaseLost:
         raise

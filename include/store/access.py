@@ -44,7 +44,7 @@ def quota(db: DictConnection, owner: str) -> Quota:
 
 
 def lock_owner(db: DictConnection, owner: str) -> None:
-    """Until the transaction ends, nobody else adds rows for the owner through here."""
+    """Until the transaction ends, nobody else whom a quota limits adds rows for the owner through here."""
     db.execute(_SQL["lock_owner"], {"owner": owner})
 
 

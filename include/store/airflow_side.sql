@@ -14,7 +14,9 @@ alter table public.trigger set (fillfactor = 70, autovacuum_vacuum_scale_factor 
 alter table public.dag set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
 -- A pause is one fact, wherever it is set: pausing the DAG in Airflow sets is_active of its row, and the other way round.
-create or replace function millrace.pause_follows_dag() returns trigger language plpgsql as $$
+-- The audit says that it came by Airflow; who it was, Airflow does not tell the database (its own audit log has it).
+create or replace function millrace.pause_follows_dag() returns trigger language plpgsql
+set millrace.via = 'airflow' set millrace.actor = 'airflow' as $$
 declare
     row_id constant bigint := substring(new.dag_id from '_([0-9]{1,18})$')::bigint;
 begin

@@ -93,9 +93,16 @@ class Batch(Generic[Ask, Answer]):
 
     async def _until_answered(self, asks: Sequence[Ask]) -> Sequence[Answer]:
         pause_seconds = 0.05
+        is_new = False
         while True:
             try:
                 return await self._run(await self._connection(), asks)
+            except psycopg.errors.FeatureNotSupported:
+                # "cached plan must not change result type": a migration has altered a table meanwhile.
+                if is_new:
+                    raise
+                is_new = True
+                await self._disconnect()
             except (psycopg.OperationalError, psycopg.InterfaceError) as error:
                 log.warning("the database does not answer, trying again: %s", str(error).strip().splitlines()[:1])
                 await self._disconnect()

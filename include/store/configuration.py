@@ -6,7 +6,8 @@ budgets, and whom owners have told.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -15,6 +16,14 @@ from include.store.db import DictConnection, queries
 from include.store.edits import Row
 
 _SQL = {name: text.encode() for name, text in queries("configuration").items()}
+
+
+@contextmanager
+def at_one_instant(db: DictConnection) -> Iterator[None]:
+    """What is read inside is as it was when that began, whatever is changed meanwhile. Nothing can be written."""
+    with db.transaction():
+        db.execute(_SQL["at_one_instant"])
+        yield
 
 
 def jobs(db: DictConnection, owners: Sequence[str] | None) -> list[Row]:
@@ -28,6 +37,11 @@ def connectors(db: DictConnection, owners: Sequence[str] | None) -> list[Row]:
 def workflows(db: DictConnection, owners: Sequence[str] | None) -> list[Row]:
     """Each with its connector's name as `connector`."""
     return db.execute(_SQL["workflows_of_owners"], {"owners": _listed(owners)}).fetchall()
+
+
+def lock(db: DictConnection, table: str, ids: Sequence[int]) -> None:
+    """Until the transaction ends, nobody else changes these `jobs`, `connectors` or `workflows`."""
+    db.execute(_SQL[f"lock_{table}"], {"ids": list(ids)})
 
 
 def connector_names(db: DictConnection) -> list[Row]:

@@ -7,19 +7,27 @@ until it is sent again; `redriven`, if that went well; or `discarded`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Literal, get_args
 
 from include.store.db import DictConnection, queries
-from include.store.edits import Row
+from include.store.edits import LARGEST_ID, Row
 
 Source = Literal["job", "timer", "workflow"]
 Status = Literal["dead", "redriving", "redriven", "discarded"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 Key = tuple[int, datetime]  # of an execution: its job's id, and its instant
 
+_INSTANT: dict[Source, str] = {"workflow": "created_at", "job": "scheduled_for", "timer": "due_at"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_ID: dict[Source, re.Pattern[str]] = {
+    "workflow": re.compile(r"(\d{1,19})", re.ASCII),
+    "timer": re.compile(r"timer_(\d{1,19})", re.ASCII),
+    "job": re.compile(r"job_(\d{1,19})_(\d{1,17})", re.ASCII),
+}
 _PARTS: dict[Source, str] = {"job": "search_executions", "timer": "search_timers", "workflow": "search_records"}
 _SQL = {name: text.encode() for name, text in queries("dead_letters").items()}
 
@@ -33,6 +41,54 @@ class Place:
     at: datetime
     source: str
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A dead letter as its id names it: by its number, its job's id and its instant, or its timer's id."""
+
+    source: Source
+    number: int
+    due: datetime | None = None
+
+
+def named(text: str) -> Named | None:
+    """What an id says: `7` of a record, `job_3_1767225600000000`, `timer_5`; None if it is no id."""
+    for source, pattern in _ID.items():
+        if (written := pattern.fullmatch(text)) is not None and int(written[1]) <= LARGEST_ID:
+            due = _EPOCH + timedelta(microseconds=int(written[2])) if source == "job" else None
+            return Named(source, int(written[1]), due)
+    return None
+
+
+def name_of(row: Row) -> Named:
+    """What the id of a row says."""
+    if row["source"] == "job":
+        return Named("job", *key_of(row))
+    return Named(row["source"], row["id"] if row["source"] == "workflow" else row["timer_id"])
+
+
+def key_of(execution: Row) -> Key:
+    """Of an execution: its job's id, and its instant."""
+    return execution["job_id"], execution["scheduled_for"]
+
+
+def instant(row: Row) -> datetime:
+    """When a record died, or an execution or a timer was due: what lists are sorted by."""
+    at: datetime = row[_INSTANT[row["source"]]]
+    return at
+
+
+def by_names(db: DictConnection, names: Collection[Named]) -> list[Row]:
+    """Those that there are of these, each once, whatever their status: records, then executions, then timers."""
+    rows: list[Row] = []
+    if numbers := [name.number for name in names if name.source == "workflow"]:
+        rows += chosen(db, numbers)
+    if keys := list(dict.fromkeys((name.number, name.due) for name in names if name.due is not None)):
+        rows += [row for row in executions(db, keys) if row["status"] is not None]
+    if numbers := [name.number for name in names if name.source == "timer"]:
+        rows += of_timers(db, ids=numbers)
+    return rows
 
 
 def search(

@@ -31,8 +31,8 @@ _TAKEN = {
     "timer_owner_external_id_key": "this owner has a timer with this external_id already",
     "workflow_connector_id_fkey": "workflows read this connector's records; remove them first"
     " (`./millrace workflows list`)",
-    "connector_budget_fkey": "there is no budget of this name; add it first:"
-    " insert into budget (name, rate_limit) values (..., '10/second')",
+    "connector_budget_fkey": "there is no budget of this name; an admin adds it first, by `PUT /budgets/NAME`, or by"
+    " SQL: insert into budget (name, rate_limit) values (..., '10/second')",
 }
 
 

@@ -78,10 +78,11 @@ def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool
 
     `lock`: until the transaction ends, nobody else changes it.
     """
-    row: Row | None = db.execute(_SQL["get_job"], {"id": row_id, "owner": owner}).fetchone()
+    wanted = {"id": row_id, "owner": owner}
+    row: Row | None = db.execute(_SQL["get_job"], wanted).fetchone()
     if row is None or not lock:
         return row
-    locked: Row | None = db.execute(_SQL["lock_job"], {"id": row_id}).fetchone()
+    locked: Row | None = db.execute(_SQL["lock_job"], wanted).fetchone()
     return None if locked is None else {**row, **locked}
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from include.store.db import DictConnection, queries
@@ -23,11 +24,12 @@ _SQL = {name: text.encode() for name, text in queries("metrics").items()}
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How many executions have ever ended in one way, with how many attempts, and how late they began in all."""
+    """How many executions have ever ended in one way, with how many attempts, and how late they began in all: exactly,
+    for a sum that is rounded can be less than it was."""
 
     ended: int = 0
     attempts: int = 0
-    late_seconds: float = 0.0
+    late_seconds: Decimal = Decimal(0)
 
     def __add__(self, other: Ended) -> Ended:
         return Ended(self.ended + other.ended, self.attempts + other.attempts, self.late_seconds + other.late_seconds)
@@ -117,9 +119,7 @@ class Meter:
 
 def _ended(db: DictConnection, since: datetime | str, until: datetime | str) -> Totals:
     return {
-        (row["source"], row["status"], row["late"]): Ended(
-            int(row["ended"]), int(row["attempts"]), float(row["late_seconds"])
-        )
+        (row["source"], row["status"], row["late"]): Ended(int(row["ended"]), int(row["attempts"]), row["late_seconds"])
         for row in _all(db, "totals", since=since, until=until)
     }
 

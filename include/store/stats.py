@@ -24,8 +24,9 @@ def timers(db: DictConnection, owner: str | None) -> Row:
 
 
 def tally(db: DictConnection, owner: str | None, *, since: datetime, until: datetime, step: Step) -> list[Row]:
-    """What was due in the range and has ended: `executions`, `attempts` and `late_seconds`, by `at` (cut to the step),
-    `source`, `status` and `late`, which is 0, or else 1 + how many of `late_bounds` were passed."""
+    """What was due in the range: how many `executions` have a status, how many have ever `ended` with it, with how many
+    `attempts`, and how late (`late_seconds`, together), by `at` (cut to the step), `source`, `status` and `late`: 0, or
+    else 1 + how many of `late_bounds` were passed. The lateness of what is redriven is told where it ended first."""
     return _ask(db, "tally", owner, since=since, until=until, step=step)
 
 

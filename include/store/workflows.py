@@ -100,7 +100,7 @@ def get(db: DictConnection, row_id: int, owner: str | None = None, *, lock: bool
     row = next(iter(page(db, id=row_id, owner=owner)), None)
     if row is None or not lock:
         return row
-    locked: Row | None = db.execute(_SQL["lock_workflow"], {"id": row_id}).fetchone()
+    locked: Row | None = db.execute(_SQL["lock_workflow"], {"id": row_id, "owner": owner}).fetchone()
     return None if locked is None else {**row, **locked}
 
 

@@ -55,7 +55,9 @@ class WantedJob(BaseModel):
     model_config = ConfigDict(extra="ignore", json_schema_extra={"examples": [_EXAMPLE]})
 
     name: str | None = None
-    cron_expression: str | None = Field(None, validation_alias=AliasChoices("cron_expression", "cronExpression"))
+    cron_expression: str | None = Field(
+        None, max_length=200, validation_alias=AliasChoices("cron_expression", "cronExpression")
+    )
     task_payload: dict[str, Any] | None = Field(None, validation_alias=AliasChoices("task_payload", "taskPayload"))
     is_active: bool = Field(True, validation_alias=AliasChoices("is_active", "isActive"))
 

@@ -14,9 +14,9 @@ from include.api.problem import problems
 from include.api.route import LargeRoute
 from include.api.sent import Sent
 from include.api.transactions import Db
-from include.documents.configuration.apply import apply
-from include.documents.configuration.document import Configuration, schema
-from include.documents.configuration.plan import make_plan
+from include.documents.configuration.apply import apply, rehearse
+from include.documents.configuration.document import Configuration
+from include.documents.configuration.schema import schema
 from include.documents.configuration.snapshot import snapshot
 from include.documents.fields import Document, Owner, Shown
 from include.store.db import DictConnection
@@ -102,11 +102,14 @@ def configuration_schema(_: CallerDep) -> Response:
     return JSONResponse(schema())
 
 
-@router.post("/plan", response_model=PlanShown, responses=problems(403, 422))
+@router.post("/plan", response_model=PlanShown, responses=problems(403, 409, 422))
 def plan_configuration(wish: Wish, caller: CallerDep, transactions: Db) -> Response:
-    """What applying the documents would do; nothing is changed."""
-    with transactions.reading() as db:
-        plan = make_plan(db, caller, wish.documents, prune=wish.prune)
+    """What applying the documents would do, if it may `replace`; nothing is changed.
+
+    It is done and undone: what applying would refuse is refused here.
+    """
+    with transactions.writing(caller) as db:
+        plan = rehearse(db, caller, wish.documents, prune=wish.prune)
     return response(answer(PlanShown, plan.shown()))
 
 

@@ -21,7 +21,7 @@ from include.api.routes.jobs import JobId
 from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits
-from include.documents.execution import Due, Execution, document, instant, microseconds
+from include.documents.execution import Due, Execution, document, instant_of, microseconds
 from include.documents.fields import Instant, Shown, ShownInstant, Text
 from include.documents.job import JOBS
 from include.errors import ConfigError, RefusedError
@@ -174,10 +174,10 @@ def _place(cursor: str | None, sort: str) -> tuple[datetime, int] | None:
     found = paging.decode(cursor, sort)
     if found is None:
         return None
-    try:
-        return instant(int(found[0])), found[1]
-    except (ValueError, OverflowError):
-        raise RefusedError(400, "cursor: it is not one of this list; leave it out to begin anew") from None
+    due = instant_of(found[0])
+    if due is None:
+        raise RefusedError(400, "cursor: it is not one of this list; leave it out to begin anew")
+    return due, found[1]
 
 
 def _found(db: DictConnection, job_id: int, due: datetime) -> Row:

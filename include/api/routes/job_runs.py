@@ -11,7 +11,6 @@ from typing import Annotated, Any
 
 import psycopg
 from fastapi import Body, Path
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import Field
 
@@ -22,6 +21,7 @@ from include.api.problem import ProblemAtPlace, problems
 from include.api.route import api_router
 from include.api.routes.jobs import JobId
 from include.api.sent import Sent
+from include.api.threads import Threads, ThreadsDep
 from include.api.transactions import Db
 from include.documents import bulk, edits
 from include.documents.caller import Caller
@@ -104,7 +104,9 @@ class Validity(Shown):
 @router.post(
     "/jobs/{job_id}/run", status_code=202, tags=["jobs"], response_model=StartedJob, responses=problems(404, 409)
 )
-async def run_job(job_id: JobId, sent: Sent, transactions: Db, settings: RunSettings | None = None) -> Response:
+async def run_job(
+    job_id: JobId, sent: Sent, transactions: Db, threads: ThreadsDep, settings: RunSettings | None = None
+) -> Response:
     """Run a job once, now, whatever its schedule: as Airflow's Trigger button does.
 
     With an `Idempotency-Key`, there is one run however often you send it. 503: Airflow does not have the DAG of a new
@@ -116,14 +118,14 @@ async def run_job(job_id: JobId, sent: Sent, transactions: Db, settings: RunSett
         job = job_from_row(edits.get(db, JOBS, sent.caller, job_id))
         sent.caller.check_writes()
         _check_active(job, "job")
-        registry.check_conf(job.kind, conf)
+        registry.check_conf(job.kind, job.payload, conf)
         registry.vet(replace(job, payload={**job.payload, **conf}))
         started = _start(sent, job, conf)
         location = f"/millrace/api/v1/jobs/{job.id}/executions/{microseconds(started.due)}"
         document = {**_document(job, started), "job_id": job.id, "execution": location}
         return answer(StartedJob, document, 202, location=location)
 
-    return await _once_there(lambda: transactions.once(sent, work))
+    return await _once_there(threads, lambda: transactions.once(sent, work))
 
 
 @router.post(
@@ -133,7 +135,9 @@ async def run_job(job_id: JobId, sent: Sent, transactions: Db, settings: RunSett
     response_model=StartedRun,
     responses=problems(404, 409),
 )
-async def run_connector(connector_id: RowId, sent: Sent, transactions: Db, _: NoSettings | None = None) -> Response:
+async def run_connector(
+    connector_id: RowId, sent: Sent, transactions: Db, threads: ThreadsDep, _: NoSettings | None = None
+) -> Response:
     """Pull once, now, however often it is due."""
 
     def work(db: DictConnection) -> Answer:
@@ -145,7 +149,7 @@ async def run_connector(connector_id: RowId, sent: Sent, transactions: Db, _: No
             raise RefusedError(409, f"connector {connector.id} does not pull: its records are pushed to it")
         return answer(StartedRun, _document(connector, _start(sent, connector)), 202)
 
-    return await _once_there(lambda: transactions.once(sent, work))
+    return await _once_there(threads, lambda: transactions.once(sent, work))
 
 
 @router.post(
@@ -155,7 +159,9 @@ async def run_connector(connector_id: RowId, sent: Sent, transactions: Db, _: No
     response_model=StartedRun,
     responses=problems(404, 409),
 )
-async def run_workflow(workflow_id: RowId, sent: Sent, transactions: Db, _: NoSettings | None = None) -> Response:
+async def run_workflow(
+    workflow_id: RowId, sent: Sent, transactions: Db, threads: ThreadsDep, _: NoSettings | None = None
+) -> Response:
     """Look for new records once, now, whatever the schedule."""
 
     def work(db: DictConnection) -> Answer:
@@ -167,7 +173,7 @@ async def run_workflow(workflow_id: RowId, sent: Sent, transactions: Db, _: NoSe
         _check_begun(row, workflow)
         return answer(StartedRun, _document(workflow, _start(sent, workflow)), 202)
 
-    return await _once_there(lambda: transactions.once(sent, work))
+    return await _once_there(threads, lambda: transactions.once(sent, work))
 
 
 @router.post("/jobs/validate", tags=["jobs"], response_model=Validity, responses=problems())
@@ -227,14 +233,14 @@ def _switched(sent: Sent, transactions: Db, which: JobIds, columns: Mapping[str,
     return transactions.once(sent, work)
 
 
-async def _once_there(attempt: Callable[[], Response]) -> Response:
+async def _once_there(threads: Threads, attempt: Callable[[], Response]) -> Response:
     """The answer, as soon as Airflow has the DAG; waiting for that holds neither a thread nor a connection."""
     for pause in _PAUSES:
         try:
-            return await run_in_threadpool(attempt)
+            return await threads.run(attempt)
         except NoDagYetError:
             await asyncio.sleep(pause)
-    return await run_in_threadpool(attempt)
+    return await threads.run(attempt)
 
 
 def _start(sent: Sent, row: Job | Connector | Workflow, conf: Mapping[str, Any] | None = None) -> Started:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 from pydantic import BaseModel, Field
 
@@ -18,6 +17,7 @@ from include.api.paging import Cursor, Limit, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
+from include.api.threads import ThreadsDep
 from include.api.transactions import Db, Transactions
 from include.documents import timer as documents
 from include.documents.caller import Caller
@@ -97,16 +97,20 @@ class AddedTimers(BaseModel):
 
 
 @router.post("", status_code=201, response_model=Timer, responses={200: {"model": Timer}, **problems(409, 422)})
-async def create_timer(settings: TimerSettings, sent: Sent, transactions: Db, new_timers: NewTimersDep) -> Response:
+async def create_timer(
+    settings: TimerSettings, sent: Sent, transactions: Db, new_timers: NewTimersDep, threads: ThreadsDep
+) -> Response:
     """Add a timer: a webhook that is sent once, within milliseconds of its instant and never before.
 
     With an `external_id` that you have used before, and the same settings, it is answered (200) and not added again.
     """
     if sent.key is None:
         return response(await new_timers.ask((sent.caller, settings)))
-    return await run_in_threadpool(
-        transactions.once, sent, lambda db: _created(documents.create(db, sent.caller, settings, utcnow()))
-    )
+
+    def work(db: DictConnection) -> Answer:
+        return _created(documents.create(db, sent.caller, settings, utcnow()))
+
+    return await threads.run(lambda: transactions.once(sent, work))
 
 
 @router.post("/bulk", status_code=201, response_model=AddedTimers, responses=problems(409, 422))

@@ -1,4 +1,4 @@
-"""Make the rows as documents say: all of it, or nothing."""
+"""Make the rows as documents say: all of it, or nothing; or try whether that can be done."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from include.documents import edits, permits
 from include.documents.caller import Caller
 from include.documents.configuration.document import Configuration
 from include.documents.configuration.plan import Plan, make_plan
-from include.documents.configuration.sections import SECTIONS, Section
+from include.documents.configuration.sections import CONNECTOR_SECTION, SECTIONS, Section
 from include.documents.configuration.step import Step
+from include.documents.connector import still_read
 from include.documents.invalid import InvalidDocumentError
 from include.errors import ConfigError, RefusedError, TakenError
-from include.store import configuration
+from include.store import access, configuration, connectors
 from include.store.db import DictConnection
 from include.store.edits import Row, changing
 
@@ -44,6 +45,15 @@ def apply(
             raise RefusedError(409, "rows have changed since the plan was made; make another one")
         if not replace:
             _refuse_replacing(plan)
+        work.do(plan)
+    return plan
+
+
+def rehearse(db: DictConnection, caller: Caller, documents: Sequence[Configuration], *, prune: bool) -> Plan:
+    """The plan, after it was done and undone: what `apply` would refuse, if it may `replace`, is refused here."""
+    work = _Rehearsal(db, caller)
+    with work.as_a_whole(), db.transaction(force_rollback=True):
+        plan = make_plan(db, caller, documents, prune=prune)
         work.do(plan)
     return plan
 
@@ -86,6 +96,7 @@ class _Work:
     def do(self, plan: Plan) -> None:
         """What is deleted goes first, workflows before the connectors that they read, so that its names are free; only
         budgets are there until nobody names them any more."""
+        self._lock(plan)
         unused = [step for step in plan.steps if step.section == "budgets" and step.action == "delete"]
         self._write_plain([step for step in plan.steps if step.section in _PLAIN and step not in unused])
         for section in reversed(SECTIONS):
@@ -98,12 +109,24 @@ class _Work:
     def _placed(self, error: Exception) -> str:
         return f"{self.at}: {error}" if self.at else str(error)
 
+    def _lock(self, plan: Plan) -> None:
+        """Rows before owners, as everybody does who changes one, and each in one order: or two would wait for each
+        other."""
+        for section in SECTIONS:
+            steps = plan.of(section.name, "change", "replace", "delete")
+            configuration.lock(self.db, section.name, [step.row_id for step in steps if step.row_id is not None])
+        for owner in sorted({step.owner for step in plan.steps if step.owner is not None}):
+            access.lock_owner(self.db, owner)
+
     def _begin(self, step: Step) -> None:
         self.at = step.place or f"{step.section}.{step.key}"
 
     def _delete(self, section: Section, steps: Sequence[Step]) -> None:
         for step in steps:
-            edits.remove(self.db, section.table, self.caller, self._locked(section, step))
+            self._remove(section, self._planned(section, step))
+
+    def _remove(self, section: Section, row: Row) -> None:
+        edits.remove(self.db, section.table, self.caller, row)
 
     def _add(self, section: Section, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -112,9 +135,10 @@ class _Work:
 
     def _change(self, section: Section, steps: Sequence[Step]) -> None:
         """Names that go from one row to another are free in between."""
-        before = [self._locked(section, step) for step in steps]
+        before = [self._planned(section, step) for step in steps]
+        wanted = {step.settings.name for step in steps if "name" in step.columns}
         for number, step in enumerate(steps):
-            if "name" in step.columns:
+            if "name" in step.columns and before[number]["name"] in wanted:
                 row_id = before[number]["id"]
                 before[number] = section.table.change(self.db, row_id, {"name": f"({row_id})"})
         for step, row in zip(steps, before, strict=True):
@@ -122,10 +146,10 @@ class _Work:
             settings = step.settings.model_copy(update={"paused_until": row["paused_until"]})
             edits.replace(self.db, section.table, self.caller, row, settings)
 
-    def _locked(self, section: Section, step: Step) -> Row:
-        """The row as it was planned; nobody else changes it from now on."""
+    def _planned(self, section: Section, step: Step) -> Row:
+        """The row, which is as it was planned."""
         self._begin(step)
-        row = section.table.get(self.db, step.row_id or 0, self.caller.sees, lock=True)
+        row = section.table.get(self.db, step.row_id or 0, self.caller.sees)
         if row is None or step.before is None or row["revision"] != step.before["revision"]:
             raise RefusedError(409, _CHANGED_SINCE)
         return row
@@ -139,9 +163,24 @@ class _Work:
                 raise RefusedError(409, _CHANGED_SINCE)
 
     def _check_notify(self, step: Step) -> None:
-        """As for rows: the connections that an owner has named already, he may keep."""
+        """As for rows: kinds are for whom they are for, and the connections that are named already may stay."""
+        if step.settings.get("kind"):
+            self.caller.check_kind(step.settings["kind"])
         named = _connections(step.settings) - _connections(step.before or {})
         permits.check_connections(self.db, self.caller, step.key, named)
+
+
+class _Rehearsal(_Work):
+    """Does all but delete connectors, for that takes as long as they have records: they make room for others."""
+
+    def _remove(self, section: Section, row: Row) -> None:
+        if section is not CONNECTOR_SECTION:
+            super()._remove(section, row)
+            return
+        if connectors.readers(self.db, row["id"]):
+            raise still_read()
+        nobodys = f"({row['id']})"
+        connectors.change(self.db, row["id"], {"name": nobodys, "owner": nobodys, "external_id": None, "budget": None})
 
 
 def _connections(notify: Mapping[str, Any]) -> frozenset[str]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
-from pydantic.json_schema import JsonSchemaValue
 
 from include.documents.configuration.sections import SECTIONS
 from include.documents.fields import ActionKind, Document, ExternalId, JsonObject, Owner
@@ -19,7 +18,7 @@ def _entry_schema(section: str) -> WithJsonSchema:
     [found] = [each for each in SECTIONS if each.name == section]
     schema = found.table.settings.model_json_schema()
     reads = "connector" in found.fields
-    properties = {name: _untitled(value) for name, value in schema["properties"].items() if name in found.fields}
+    properties = {name: untitled(value) for name, value in schema["properties"].items() if name in found.fields}
     return WithJsonSchema(
         {
             "type": "object",
@@ -30,10 +29,11 @@ def _entry_schema(section: str) -> WithJsonSchema:
     )
 
 
-def _untitled(schema: Any) -> Any:
+def untitled(schema: Any) -> Any:
+    """The schema without the titles that pydantic makes of names."""
     if isinstance(schema, dict):
-        return {name: _untitled(value) for name, value in schema.items() if name != "title" or isinstance(value, dict)}
-    return [_untitled(value) for value in schema] if isinstance(schema, list) else schema
+        return {name: untitled(value) for name, value in schema.items() if name != "title" or isinstance(value, dict)}
+    return [untitled(value) for value in schema] if isinstance(schema, list) else schema
 
 
 ConnectorEntry = Annotated[JsonObject, _entry_schema("connectors")]
@@ -78,16 +78,6 @@ class Configuration(Document):
         description="What is done with each record of a `connector`, by key. It names one by its key in documents of "
         "the same owner, or else by its name.",
     )
-
-
-def schema() -> JsonSchemaValue:
-    """The JSON Schema of a file, for editors."""
-    found: Any = _untitled(Configuration.model_json_schema())
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "A configuration of Millrace",
-        **found,
-    }
 
 
 def owners_of(documents: Sequence[Configuration], me: str) -> list[str]:

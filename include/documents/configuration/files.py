@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def write_files(documents: Sequence[Mapping[str, Any]]) -> str:
 def _texts(path: str) -> Iterator[tuple[str, str]]:
     """Files by name, with what is in them; those of a directory in the order of their names, hidden ones left out."""
     if path == "-":
-        yield "standard input", sys.stdin.read()
+        yield "standard input", _text("standard input", sys.stdin.buffer.read)
         return
     found = [Path(path)]
     if found[0].is_dir():
@@ -111,12 +111,16 @@ def _texts(path: str) -> Iterator[tuple[str, str]]:
         if not found:
             raise ConfigError(f"{path}: there are no files {', '.join('*' + ending for ending in _ENDINGS)} below it")
     for file in found:
-        try:
-            yield str(file), file.read_text("utf-8")
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{file} is not UTF-8 text") from error
-        except OSError as error:
-            raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+        yield str(file), _text(str(file), file.read_bytes)
+
+
+def _text(file: str, read: Callable[[], bytes]) -> str:
+    try:
+        return read().decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not UTF-8 text") from error
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
 
 
 def _seen(names: list[str], folders: list[str]) -> list[str]:

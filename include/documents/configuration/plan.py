@@ -36,8 +36,8 @@ class Plan:
 
     @property
     def fingerprint(self) -> str:
-        """The same as long as neither the documents nor the rows that they are about change."""
-        said = [[step.shown(), step.before and step.before.get("revision")] for step in self.steps]
+        """The same as long as neither the documents nor the rows that they are about change; records come and go."""
+        said = [[replace(step, records=None).shown(), _version(step.before)] for step in self.steps]
         return hashlib.sha256(json.dumps([said, self.unchanged]).encode()).hexdigest()
 
     def of(self, section: str, *actions: Action) -> list[Step]:
@@ -56,6 +56,11 @@ class Plan:
             "unchanged": self.unchanged,
             "steps": [step.shown() for step in self.steps],
         }
+
+
+def _version(before: Row | None) -> Any:
+    """Of a row, its revision; of what has none, all that it says."""
+    return before and before.get("revision", before)
 
 
 def make_plan(db: DictConnection, caller: Caller, documents: Sequence[Configuration], *, prune: bool) -> Plan:

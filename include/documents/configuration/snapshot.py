@@ -18,10 +18,15 @@ from include.store.edits import Row
 
 
 def snapshot(db: DictConnection, caller: Caller, only: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """A document for each owner whose rows the caller sees (or for each of `only`): his own first, without an owner."""
+    """A document for each owner whose rows the caller sees (or for each of `only`): his own first, without an owner.
+
+    All is as it was at one instant. Call it outside of transactions.
+    """
     owners = _owners(caller, only)
-    rows = {section.name: _by_owner(section.rows(db, owners)) for section in SECTIONS}
-    notifies = configuration.notifies(db, owners)
+    with configuration.at_one_instant(db):
+        rows = {section.name: _by_owner(section.rows(db, owners)) for section in SECTIONS}
+        notifies = configuration.notifies(db, owners)
+        budgets = _budgets(db, caller, only, rows["connectors"])
     documents: dict[str, dict[str, Any]] = {}
     for owner in sorted({*notifies, *(owner for found in rows.values() for owner in found)}):
         documents[owner] = {"version": VERSION, "owner": owner}
@@ -29,7 +34,7 @@ def snapshot(db: DictConnection, caller: Caller, only: Sequence[str] = ()) -> li
             documents[owner]["notify"] = {owner: _sorted(notifies[owner])}
         documents[owner].update(_sections(owner, {name: found.get(owner, []) for name, found in rows.items()}))
     mine = documents.pop(caller.name, {})
-    first = {"version": VERSION, **_budgets(db, caller, only, rows["connectors"])}
+    first = {"version": VERSION, **budgets}
     first.update((name, value) for name, value in mine.items() if name != "owner")
     return [first, *documents.values()] if len(first) > 1 or not documents else list(documents.values())
 

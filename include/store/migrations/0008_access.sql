@@ -1,5 +1,28 @@
 -- Who may do what, identities that callers choose, and tallies of what became of executions.
 
+-- Shifts go on writing meanwhile: they hold execution and wait for job, where people hold job and wait for execution. So
+-- all that is changed below is locked at once, before anything else, and let go of while somebody needs it.
+do $$
+begin
+    perform set_config('lock_timeout', '500ms', true);
+    loop
+        begin
+            lock table only execution, only timer, only job, only connector, only workflow, only dead_letter, only audit
+                in access exclusive mode;
+            exit;
+        exception when lock_not_available or deadlock_detected then
+            perform pg_sleep(0.1);
+        end;
+    end loop;
+    perform set_config('lock_timeout', '0', true);
+end $$;
+
+-- What they have prepared is for rows without the new columns, and would be refused from now on. On a new connection, for
+-- which they ask by themselves, it is prepared anew.
+select count(pg_terminate_backend(pid)) from pg_stat_activity
+where datname = current_database() and usename = current_user and pid <> pg_backend_pid()
+  and application_name in ('millrace-shift', 'millrace-bundle');
+
 -- The caller's own name for a row: creating it again is no second row, and config as code knows it by this.
 alter table job add column external_id text check (length(external_id) between 1 and 200);
 alter table connector add column external_id text check (length(external_id) between 1 and 200);
@@ -92,8 +115,8 @@ create index idempotency_key_age on idempotency_key (created_at);
 comment on column idempotency_key.request is 'SHA-256 of method, path and body: the key is for this request and no other.';
 
 -- How many executions and timers that were due in a minute have which final status. `late` is how late the first attempt
--- began: 0 if there was none, else 1 + how many of late_bounds() it had passed. Each connection counts in rows of its own
--- (`writer`), so that nobody waits; readers add them up.
+-- began: 0 if there was none, or if it has ended before; else 1 + how many of late_bounds() it had passed. Each connection
+-- counts in rows of its own (`writer`), so that nobody waits; readers add them up.
 create table tally (
     at timestamptz not null,
     source text not null check (source in ('job', 'timer')),
@@ -104,13 +127,13 @@ create table tally (
     executions bigint not null,
     ended bigint not null,
     attempts bigint not null,
-    late_seconds double precision not null,
+    late_seconds numeric not null,
     primary key (at, source, owner, status, late, writer)
 ) with (fillfactor = 50);
 comment on column tally.executions is 'How many have the status now.';
 comment on column tally.ended is 'How many times one has ended with it: what is redriven ends more than once. Never decreases.';
 comment on column tally.attempts is 'How many attempts these took; of what was redriven, those since then. Never decreases.';
-comment on column tally.late_seconds is 'How late the executions with late > 0 were, together.';
+comment on column tally.late_seconds is 'How late those that ended with late > 0 had begun, together. Never decreases, nor by rounding.';
 
 -- The bounds of lateness that are told apart, in seconds.
 create function late_bounds() returns double precision[] language sql immutable parallel safe as $$
@@ -121,25 +144,27 @@ $$;
 create type tally_change as (
     at timestamptz, owner text, status text, began timestamptz, due timestamptz, attempts bigint, sign integer);
 
-create function add_to_tally(from_source text, changes tally_change[]) returns void language sql
+create function add_to_tally(from_source text, changes tally_change[]) returns void language plpgsql
 set search_path from current as $$
+begin
     insert into tally as t (at, source, owner, status, late, writer, executions, ended, attempts, late_seconds)
     select c.at, from_source, c.owner, c.status, c.late, pg_backend_pid(), sum(c.sign), count(*) filter (where c.sign > 0),
-           coalesce(sum(c.attempts) filter (where c.sign > 0), 0), sum(c.sign * c.late_seconds)
+           coalesce(sum(c.attempts) filter (where c.sign > 0), 0),
+           coalesce(sum(c.late_seconds) filter (where c.sign > 0), 0)
     from (select date_trunc('minute', at, 'UTC') as at, owner, status, sign, attempts,
-                 case when seconds is null then 0 else 1 + width_bucket(seconds, late_bounds()) end as late,
+                 case when seconds is null then 0 else 1 + width_bucket(seconds::double precision, late_bounds()) end as late,
                  coalesce(greatest(seconds, 0), 0) as late_seconds
-          from (select *, extract(epoch from began - due)::double precision as seconds from unnest(changes)) as t) as c
+          from (select *, extract(epoch from began - due) as seconds from unnest(changes)) as t) as c
     group by c.at, c.owner, c.status, c.late
     order by c.at, c.owner, c.status, c.late
     on conflict (at, source, owner, status, late, writer) do update
     set executions = t.executions + excluded.executions, ended = t.ended + excluded.ended,
-        attempts = t.attempts + excluded.attempts, late_seconds = t.late_seconds + excluded.late_seconds
-$$;
+        attempts = t.attempts + excluded.attempts, late_seconds = t.late_seconds + excluded.late_seconds;
+end $$;
 
 -- Count executions that a statement has brought to an end, or taken up again. Most statements of the ledger claim, and end
--- nothing: those cost one look at the rows they changed. An execution that was redriven counts without its lateness. What
--- a statement has left as it was, such as an outcome that is written twice, is no change.
+-- nothing: those cost one look at the rows they changed. What was redriven ends again without lateness, which was counted
+-- when it ended first. What a statement has left as it was, such as an outcome that is written twice, is no change.
 create function execution_tally() returns trigger language plpgsql set search_path from current as $$
 declare
     changes tally_change[];
@@ -209,13 +234,15 @@ create trigger timer_tally after update on timer
     for each statement execute function timer_tally();
 
 -- The tally is kept by the minute for two days, by the hour for sixty, and by the day after that; what the writers have
--- counted apart becomes one row. Whoever calls this goes on until fewer than `most` rows have been folded.
+-- counted apart becomes one row. Whoever calls this goes on until fewer than `most` rows have been folded. One does it at
+-- a time, for two would wait for each other's hours: the others fold nothing.
 create function fold_tally(most integer) returns bigint language sql set search_path from current as $$
     with placed as (
         select ctid as place,
                date_trunc(case when at < now() - interval '60 days' then 'day' else 'hour' end, at, 'UTC') as into_at
         from tally
-        where at < now() - interval '2 days'
+        where (select pg_try_advisory_xact_lock(hashtext('millrace.fold_tally')))
+          and at < now() - interval '2 days'
           and (writer <> 0
                or at <> date_trunc(case when at < now() - interval '60 days' then 'day' else 'hour' end, at, 'UTC'))
         order by at limit most

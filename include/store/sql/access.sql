@@ -12,7 +12,8 @@ order by owner = '*'
 limit 1;
 
 -- name: lock_owner
--- Whoever adds rows for an owner takes his turn until the transaction ends, so that what is counted stays so.
+-- Whoever adds rows for an owner, within a quota or by an external_id, takes his turn until the transaction ends, so that
+-- what is counted, and what is not there yet, stays so. Rows that are changed are locked before it.
 select pg_advisory_xact_lock(hashtext('millrace.owner'), hashtext(%(owner)s));
 
 -- name: holdings

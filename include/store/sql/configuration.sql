@@ -1,5 +1,9 @@
 -- What config as code reads and writes (include/store/configuration.py); owners null: all.
 
+-- name: at_one_instant
+-- All that this transaction reads is as it was at its first statement.
+set transaction isolation level repeatable read, read only;
+
 -- name: jobs_of_owners
 -- All jobs of these owners.
 select * from job where %(owners)s::text[] is null or owner = any(%(owners)s::text[]) order by id;
@@ -13,6 +17,18 @@ select * from connector where %(owners)s::text[] is null or owner = any(%(owners
 select w.*, c.name as connector from workflow w join connector c on c.id = w.connector_id
 where %(owners)s::text[] is null or w.owner = any(%(owners)s::text[])
 order by w.id;
+
+-- name: lock_connectors
+-- Connectors that are about to be changed, in one order.
+select from connector where id = any(%(ids)s::bigint[]) order by id for no key update;
+
+-- name: lock_jobs
+-- The same of jobs.
+select from job where id = any(%(ids)s::bigint[]) order by id for no key update;
+
+-- name: lock_workflows
+-- The same of workflows.
+select from workflow where id = any(%(ids)s::bigint[]) order by id for no key update;
 
 -- name: connector_names
 -- What others say to name a connector, and which budget it names.

@@ -5,7 +5,8 @@
 -- the same time waits here until the first has its answer.
 with old as (
     delete from idempotency_key where (caller, key) in (
-        select caller, key from idempotency_key where created_at < now() - %(kept)s::interval
+        select caller, key from idempotency_key
+        where created_at < now() - %(kept)s::interval and (caller, key) <> (%(caller)s, %(key)s)
         order by created_at limit 2 for update skip locked)
 )
 insert into idempotency_key (caller, key, request, status) values (%(caller)s, %(key)s, %(request)s, 0)

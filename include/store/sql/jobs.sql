@@ -24,8 +24,8 @@ left join lateral (
 where j.id = %(id)s and (%(owner)s::text is null or j.owner = %(owner)s);
 
 -- name: lock_job
--- One job, for somebody who is about to change it.
-select * from job where id = %(id)s for no key update;
+-- The same, for somebody who is about to change it; who has waited for it may find that it is another owner's by now.
+select * from job where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s) for no key update;
 
 -- name: search_jobs
 -- A page of jobs in the order that is asked for. Only what a page needs is read of the ledger; the jobs themselves are all

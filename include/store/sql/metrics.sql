@@ -10,10 +10,8 @@ set local jit = off;
 select late_bounds() as bounds, date_trunc('hour', now()) - interval '1 hour' as recent;
 
 -- name: totals
--- What has ended, of what was due in a span of time. A row from which a redrive has taken lateness away counts as none: sums
--- never decrease.
-select source, status, late, sum(ended) as ended, sum(attempts) as attempts,
-       sum(greatest(late_seconds, 0)) as late_seconds
+-- What has ended, of what was due in a span of time.
+select source, status, late, sum(ended) as ended, sum(attempts) as attempts, sum(late_seconds) as late_seconds
 from tally
 where at >= %(since)s::timestamptz and at < %(until)s::timestamptz
 group by source, status, late;

@@ -32,7 +32,7 @@ select (select count(*) from timer where status = 'pending' and (%(owner)s::text
 -- What was due in the range and has ended, by point of the series, source, status and lateness. What became of a row that
 -- has changed hands may be taken away where it was never added: no sum that is shown is less than nothing.
 select date_trunc(%(step)s, at, 'UTC') as at, source, status, late, greatest(sum(executions), 0)::bigint as executions,
-       sum(attempts)::bigint as attempts, greatest(sum(late_seconds), 0)::double precision as late_seconds
+       sum(ended)::bigint as ended, sum(attempts)::bigint as attempts, sum(late_seconds)::double precision as late_seconds
 from tally
 where at >= %(since)s and at < %(until)s and (%(owner)s::text is null or owner = %(owner)s)
 group by 1, 2, 3, 4;
@@ -103,7 +103,7 @@ with on_duty as not materialized (
       and coalesce(ends_at > now() and ends_at < '9000-01-01', true)
       and (%(owner)s::text is null or owner = %(owner)s)
 )
-select min(id) as id, min(name) as name, cron, timezone, starts_at, ends_at, null::interval as every,
+select min(id) as id, (array_agg(name order by id))[1] as name, cron, timezone, starts_at, ends_at, null::interval as every,
        null::timestamptz as run_at, null::timestamptz as anchor
 from on_duty where cron is not null
 group by cron, timezone, starts_at, ends_at

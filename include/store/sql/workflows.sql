@@ -34,8 +34,8 @@ order by w.id;
 select id from workflow where owner = %(owner)s and external_id = %(external_id)s;
 
 -- name: lock_workflow
--- One workflow, for somebody who is about to change it.
-select * from workflow where id = %(id)s for no key update;
+-- One workflow, if it is the owner's, or of any owner, for somebody who is about to change it.
+select * from workflow where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s) for no key update;
 
 -- name: connector_of_new
 -- The connector of that name or id, or of both, if it is the owner's, or of any owner; it stays until the transaction ends.
