@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from fastapi import FastAPI
 
@@ -76,29 +76,9 @@ def create_app(
     at, where there are none.
     """
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    def lifespan(app: FastAPI) -> AbstractAsyncContextManager[None]:
         limits = chosen or settings()
-        log = RecordLog(limits.database_url, via="api")
-        app.state.intake = Intake(log, find, limits.hook_kib * 1024, most_seconds)
-        app.state.settings = limits
-        app.state.find_connection = find
-        app.state.login = login or AirflowLogin(limits)
-        app.state.threads = Threads()
-        app.state.transactions = Transactions(limits.database_url)
-        app.state.transactions.open()
-        app.state.new_timers = timers.new_timers(app.state.transactions)
-        app.state.asked_timers = timers.asked_timers(app.state.transactions)
-        # A thread that comes back from the database waits for so long until it may go on beside a busy event loop, five
-        # times per transaction. Python's own 5 ms made that most of what a small request takes.
-        sys.setswitchinterval(_SWITCH_SECONDS)
-        try:
-            yield
-        finally:
-            await app.state.new_timers.close()
-            await app.state.asked_timers.close()
-            await asyncio.to_thread(app.state.transactions.close)
-            await log.close()
+        return _serving(app, limits, find, login or AirflowLogin(limits), most_seconds)
 
     app = FastAPI(
         title="Millrace",
@@ -119,6 +99,33 @@ def create_app(
         app.include_router(routes.router)
     answer_problems(app)
     return app
+
+
+@asynccontextmanager
+async def _serving(
+    app: FastAPI, limits: Settings, find: FindConnection, login: Login, most_seconds: float
+) -> AsyncIterator[None]:
+    """What routes find in `app.state`, for as long as the app serves."""
+    log = RecordLog(limits.database_url, via="api")
+    app.state.intake = Intake(log, find, limits.hook_kib * 1024, most_seconds)
+    app.state.settings = limits
+    app.state.find_connection = find
+    app.state.login = login
+    app.state.threads = Threads()
+    app.state.transactions = Transactions(limits.database_url)
+    app.state.transactions.open()
+    app.state.new_timers = timers.new_timers(app.state.transactions)
+    app.state.asked_timers = timers.asked_timers(app.state.transactions)
+    # A thread that comes back from the database waits for so long until it may go on beside a busy event loop, five
+    # times per transaction. Python's own 5 ms made that most of what a small request takes.
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        await app.state.new_timers.close()
+        await app.state.asked_timers.close()
+        await asyncio.to_thread(app.state.transactions.close)
+        await log.close()
 
 
 app = create_app()
