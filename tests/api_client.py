@@ -56,6 +56,11 @@ class Api:
     def delete(self, path: str, **headers: str) -> Response:
         return self.send("DELETE", path, None, headers)
 
+    def raw(self, path: str, content: bytes, media_type: str) -> Response:
+        """A POST of these bytes."""
+        headers = {**self._headers, "Content-Type": media_type}
+        return self._client.post(BASE + path, content=content, headers=headers)
+
     def send(
         self,
         method: str,

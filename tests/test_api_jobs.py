@@ -43,7 +43,11 @@ def test_a_created_job_is_a_row_of_the_caller(api: Api, db: DictConnection) -> N
     ("change", "said"),
     [
         ({"kind": "pong"}, "unknown kind 'pong'; did you mean 'ping'?"),
-        ({"payload": {}}, "url: Field required"),
+        ({"payload": {}}, "body.payload.url: Field required"),
+        ({"payload": {"url": URL, "verb": "x"}}, "body.payload.verb: Extra inputs"),
+        ({"payload": []}, "body.payload: write an object"),
+        ({"every": None, "run_at": "2020-01-01T00:00:00Z"}, "body.run_at: not in the future"),
+        ({"every": None, "run_at": 1900000000}, "body.run_at: write an instant with its offset"),
         ({"cron": "0 3 * * *"}, "write one of cron, every and run_at"),
         ({"every": "soon"}, "body.every: 'soon' is not a duration"),
         ({"every": 0}, "body.every: write at least 1s, and at most 366d"),
@@ -52,7 +56,7 @@ def test_a_created_job_is_a_row_of_the_caller(api: Api, db: DictConnection) -> N
         ({"name": "a\0b"}, "body.name: the character NUL cannot be stored"),
         ({"payload": {"url": URL, "headers": {"a": "\0"}}}, "body.payload: the character NUL cannot be stored"),
         ({"timezone": "Mars/Olympus"}, "Mars/Olympus"),
-        ({"run_at": "2026-12-01T00:00:00"}, "body.run_at: Input should have timezone info"),
+        ({"run_at": "2026-12-01T00:00:00"}, "body.run_at: write an instant with its offset"),
     ],
 )
 def test_a_bad_job_is_refused_with_the_place_and_the_reason(
@@ -172,6 +176,16 @@ def test_only_listed_connections_may_be_named(api: Api, db: DictConnection) -> N
     ok(api.as_(ALICE).post("/jobs", signed | {"name": "b"}), 201)
 
 
+def test_a_connection_of_an_admin_goes_where_he_sent_it(api: Api) -> None:
+    """An owner keeps a connection that an admin has put into his row, as long as it goes where the admin wrote."""
+    signed = job(kind="webhook", payload={"url": URL, "conn_id": "key"}, owner="alice")
+    path = f"/jobs/{ok(api.post('/jobs', signed), 201)['id']}"
+    assert ok(api.as_(ALICE).patch(path, {"every": "10m"}))["every"] == 600
+    assert "key is not among" in problem(api.as_(ALICE).patch(path, {"payload": {"url": URL + "elsewhere"}}), 403)
+    problem(api.as_(ALICE).patch(path, {"notify": {"kind": "webhook", "payload": {"url": URL}}}), 403)
+    assert "url cannot be replaced" in problem(api.as_(ALICE).post(path + "/run", {"conf": {"url": URL}}), 422)
+
+
 def test_quotas_hold_for_users(api: Api, db: DictConnection) -> None:
     """Rows, fires a minute, the least interval and bytes are limited for users, and not for admins."""
     alice = api.as_(ALICE)
@@ -226,10 +240,51 @@ def test_a_pause_can_have_an_end(api: Api) -> None:
     assert ok(api.post(path + "/pause"))["state"] == "paused"
     assert ok(api.get(path + "/next"))["next"] == []
     assert ok(api.post(path + "/resume"))["state"] == "active"
+    assert "body.until: not in the future" in problem(api.post(path + "/pause", {"until": "2020-01-01T00:00:00Z"}), 422)
     assert (
         ok(api.post(path + "/pause", {"until": "2999-01-01T00:00:00+01:00"}))["paused_until"] == "2998-12-31T23:00:00Z"
     )
     assert ok(api.get(path + "/next", n=2))["next"][0] > "2998-12-31"
+
+
+def test_a_filter_that_is_misspelt_is_refused(api: Api) -> None:
+    """It would let everything through; the answer names those that there are."""
+    said = problem(api.get("/jobs", is_active="false"), 422)
+    assert "there is no parameter 'is_active'" in said
+    assert "state" in said
+    assert "there is none" in problem(api.get("/jobs/1", x="1"), 422)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "status", "said"),
+    [
+        (b'{"name": "a"}', "text/plain", 415, "Content-Type: application/json"),
+        (b'{"name": "a"}', "", 415, "Content-Type: application/json"),
+        (
+            b"{bad",
+            "application/json",
+            400,
+            "not JSON: Expecting property name enclosed in double quotes at character 2",
+        ),
+        (b'{"a": 1, "a": 2}', "application/json", 400, "'a' is there twice"),
+        (b'{"a": NaN}', "application/json", 400, "NaN"),
+        (b"[" * 100_000, "application/json", 400, "nested too deeply"),
+        (b"\xff", "application/json; charset=utf-8", 400, "not JSON"),
+        (b"[" + b"0," * 500_000, "application/json", 400, "not JSON"),
+        (b"[]", "application/json", 422, "body: write a JSON object"),
+    ],
+)
+def test_what_is_no_json_is_refused_with_the_reason(
+    api: Api, content: bytes, media_type: str, status: int, said: str
+) -> None:
+    """What cannot be read is a 400 that says why; what is not said to be JSON, a 415 that says what to send."""
+    assert said in problem(api.raw("/jobs", content, media_type), status)
+
+
+def test_a_mistyped_route_is_told(api: Api) -> None:
+    """Where the routes are is part of the answer."""
+    assert "openapi.json" in problem(api.get("/job"), 404)
+    assert "openapi.json" in problem(api.send("POST", "/kinds"), 405)
 
 
 def test_what_is_too_large_or_no_json_is_refused(api: Api) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib.metadata import version
 
-import airflow
 from prometheus_client import Metric
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -43,7 +43,7 @@ def families(
     yield from _components(signs, now)
     yield _gauge("up", "1: the database answers, and all of this is from it.", 1)
     yield _gauge("scrape_duration_seconds", "How long it took to read all of this.", scrape_seconds)
-    versions = {"version": VERSION, "airflow": airflow.__version__}
+    versions = {"version": VERSION, "airflow": version("apache-airflow-core")}
     yield InfoMetricFamily("millrace_build", "What runs here.", value=versions)
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = 5
 _MOST_IN_DETAIL = 5
-_OF_EVERY_ROUTE = (400, 401, 403, 408, 413, 422, 503)
+_OF_EVERY_ROUTE = (400, 401, 403, 408, 413, 415, 422, 503)
 # Whoever is cut off while sending would go on, and what comes would be read as the next request.
 _ENDS_CONNECTION = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE})
 
@@ -127,7 +127,12 @@ async def _misconfigured(request: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for no other
-    return problem(error.status_code, error.detail, error.headers)
+    detail = error.detail
+    if detail == HTTPStatus(error.status_code).phrase:  # as the framework says it of routes
+        detail = (
+            f"{detail}: there is no such route, or not by this method; GET /millrace/api/v1/openapi.json lists them"
+        )
+    return problem(error.status_code, detail, error.headers)
 
 
 async def _unexpected(_: Request, __: Exception) -> JSONResponse:

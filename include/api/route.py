@@ -12,10 +12,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
+from include.api.json_body import check_json
 from include.api.login import caller_of
 from include.api.threads import threads_of
 from include.deadline import within
@@ -26,27 +28,33 @@ _MOST_SECONDS = 30.0
 
 
 class BoundedRoute(APIRoute):
-    """A route whose body is at most 1 MiB, and arrives within 30 s.
+    """A route whose body is JSON of at most 1 MiB, and arrives within 30 s. A query that it does not know, it refuses.
 
     Where it asks who calls, it does so first: nobody's body is read who has not logged in.
     """
 
     most_bytes = _MOST_BYTES
+    is_strict = True  # else anything goes for JSON and for a query
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         asks, blocks = _depends(self.dependant, caller_of), not iscoroutinefunction(self.endpoint)
+        known = frozenset(field.alias for field in get_flat_dependant(self.dependant).query_params)
 
         async def bounded(request: Request) -> Response:
             if asks:
                 await caller_of(request)
             request = Request(request.scope, _counting(request, self.most_bytes))
             try:
-                await within(_MOST_SECONDS, request.body())
+                body = await within(_MOST_SECONDS, request.body())
             except asyncio.TimeoutError:
                 raise RefusedError(408, f"the body did not arrive within {_MOST_SECONDS:g} s") from None
             except ClientDisconnect:
                 raise RefusedError(400, "the connection was closed before the body had arrived") from None
+            if self.is_strict:
+                _check_query(request, known)
+                if body and self.body_field is not None:
+                    check_json(request.headers.get("content-type", ""), body)
             if not blocks:
                 return await handle(request)
             async with threads_of(request).turn():
@@ -59,6 +67,14 @@ class LargeRoute(BoundedRoute):
     """A route for whole configurations: 16 MiB."""
 
     most_bytes = 16 * _MOST_BYTES
+
+
+def _check_query(request: Request, known: frozenset[str]) -> None:
+    """A filter that is misspelt would let everything through."""
+    for name in request.query_params:
+        if name not in known:
+            there = f"there are: {', '.join(sorted(known))}" if known else "there is none"
+            raise RefusedError(422, f"query: there is no parameter {name[:100]!r}; {there}")
 
 
 def _depends(on: Dependant, call: Callable[..., Any]) -> bool:

@@ -11,11 +11,11 @@ from typing import Any
 
 from include.documents import permits
 from include.documents.caller import Caller
-from include.documents.invalid import parse
+from include.documents.invalid import InvalidDocumentError, parse
 from include.documents.merge import merged
 from include.documents.same import same
 from include.documents.table import D, Table
-from include.errors import RefusedError, TakenError
+from include.errors import MisfitError, RefusedError, TakenError
 from include.store import access
 from include.store.db import DictConnection
 from include.store.edits import Row
@@ -111,10 +111,16 @@ def remove(db: DictConnection, table: Table[D], caller: Caller, before: Row) -> 
 
 
 def _judge(db: DictConnection, table: Table[D], caller: Caller, columns: Mapping[str, Any], before: Row | None) -> None:
-    """Whether the row could run, and the caller may have it so. What an admin has put in, its owner may keep."""
-    table.judge(columns, before)
-    is_kept = before is not None and all(same(before[name], columns[name]) for name in ("kind", table.code))
-    if not is_kept:
-        caller.check_kind(columns["kind"])
-    known = table.connections(before) if before is not None and before["owner"] == columns["owner"] else frozenset()
-    permits.check_connections(db, caller, columns["owner"], table.connections(columns) - known)
+    """Whether the row could run, and the caller may have it so.
+
+    What an admin has put in, its owner may keep as it is: with other settings, a secret could go elsewhere.
+    """
+    try:
+        table.judge(columns, before)
+    except MisfitError as error:
+        raise InvalidDocumentError([(f"{table.code}.{place}", said) for place, said in error.problems]) from None
+    what = ("owner", "kind", table.code, *({"notify"} & columns.keys()))
+    if before is not None and all(same(before[name], columns[name]) for name in what):
+        return
+    caller.check_kind(columns["kind"])
+    permits.check_connections(db, caller, columns["owner"], table.connections(columns))

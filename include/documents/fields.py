@@ -121,6 +121,13 @@ def _trimmed(text: str) -> str:
     return text
 
 
+def _no_number(value: Any) -> Any:
+    """Nobody can tell whether a number would be seconds or milliseconds."""
+    if isinstance(value, int | float):
+        raise ValueError("write an instant with its offset, such as 2026-11-21T09:00:00Z")
+    return value
+
+
 def _spell_utc(value: datetime) -> str:
     return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
@@ -133,7 +140,10 @@ Duration = Annotated[
     WithJsonSchema(DURATION_SCHEMA, mode="validation"),
 ]
 Instant = Annotated[
-    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_spell_utc, return_type=str, when_used="json")
+    AwareDatetime,
+    BeforeValidator(_no_number),
+    AfterValidator(_to_utc),
+    PlainSerializer(_spell_utc, return_type=str, when_used="json"),
 ]
 ShownInstant = Annotated[
     datetime,

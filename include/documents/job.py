@@ -24,6 +24,7 @@ from include.documents.fields import (
     Storable,
     between,
 )
+from include.documents.invalid import InvalidDocumentError
 from include.documents.permits import connections_of_action
 from include.documents.retry import RetrySettings
 from include.documents.state import state
@@ -163,6 +164,12 @@ def _last(row: Mapping[str, Any]) -> dict[str, Any] | None:
     if row.get("last_status") is None:
         return None
     return {name: row[f"last_{name}"] for name in ("scheduled_for", "status", "reason", "error")}
+
+
+def check_to_come(settings: JobSettings, now: datetime) -> None:
+    """`InvalidDocumentError` if a new job would never be due, for its only instant has passed."""
+    if settings.run_at is not None and settings.run_at <= now:
+        raise InvalidDocumentError([("run_at", "not in the future; write a time to come")])
 
 
 # What only a stored row has; a new one is judged without it.

@@ -82,7 +82,9 @@ def _named(find: Callable[[str], Action | SourceKind], kind: str, written: Mappi
 
 def _check_most(what: str, have: float, most: float | None) -> None:
     if most is not None and have > most:
-        raise RefusedError(403, f"quota: {most:g} {what} are the most; with this it would be {have:g}")
+        raise RefusedError(
+            403, f"quota: {most:g} {what} are the most; with this it would be {have:g}; delete some, or ask an admin"
+        )
 
 
 @lru_cache(maxsize=10_000)

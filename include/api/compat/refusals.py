@@ -23,7 +23,9 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class PredecessorRoute(BoundedRoute):
-    """A route that says 400 where the rest of the API says 422."""
+    """A route that says 400 where the rest of the API says 422, and overlooks what the predecessors did."""
+
+    is_strict = False
 
     def get_route_handler(self) -> Handle:
         handle = super().get_route_handler()

@@ -20,7 +20,8 @@ from include.api.transactions import Db
 from include.documents import edits, permits
 from include.documents.caller import Caller
 from include.documents.connector import CONNECTORS, Connector, ConnectorSettings, State, candidate
-from include.documents.fields import Document, Instant, Text
+from include.documents.fields import Text
+from include.documents.pause import Until, columns_of
 from include.model import Connector as ConnectorRow
 from include.store import connectors
 from include.store.db import DictConnection
@@ -34,12 +35,6 @@ ConnectorId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The id of th
 Sort = Annotated[str, paging.sorting("id", "name", "kind", "owner", "created_at", "updated_at")]
 Pages = Annotated[int, Query(ge=1, le=3, description="How many pages to pull, at the most.")]
 _PATCH_EXAMPLES = [{"every": "10m", "config": {"path": "v2/orders"}}]
-
-
-class Until(Document):
-    """How long a pause lasts."""
-
-    until: Instant | None = None
 
 
 @router.post("", status_code=201, response_model=Connector, responses={200: {"model": Connector}, **problems(409, 422)})
@@ -146,8 +141,7 @@ def pause_connector(connector_id: ConnectorId, sent: Sent, transactions: Db, unt
 
     What is pushed to it is refused meanwhile (503).
     """
-    end = until.until if until else None
-    columns = {"is_active": False} if end is None else {"paused_until": end}
+    columns = columns_of(until, utcnow())
     return transactions.once(sent, lambda db: _switched(db, sent, connector_id, columns))
 
 

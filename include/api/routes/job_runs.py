@@ -29,7 +29,7 @@ from include.documents.connector import CONNECTORS
 from include.documents.execution import microseconds
 from include.documents.fields import Document, Id, JsonObject, Shown, ShownInstant
 from include.documents.invalid import InvalidDocumentError, parse
-from include.documents.job import JOBS, JobSettings
+from include.documents.job import JOBS, JobSettings, check_to_come
 from include.documents.workflow import WORKFLOWS
 from include.errors import ConfigError, RefusedError
 from include.fires import next_fires
@@ -277,7 +277,9 @@ def _validity(db: DictConnection, caller: Caller, settings: Mapping[str, Any]) -
     found: dict[str, Any] = {}
     try:
         with changing(db):
-            job = job_from_row(edits.create(db, JOBS, caller, parse(JobSettings, settings)).row)
+            wanted = parse(JobSettings, settings)
+            check_to_come(wanted, utcnow())
+            job = job_from_row(edits.create(db, JOBS, caller, wanted).row)
             found = {"valid": True, "schedule": job.schedule.describe(), "next": next_fires(job, utcnow(), _FIRES)}
             raise psycopg.Rollback
     except InvalidDocumentError as error:

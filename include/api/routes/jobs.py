@@ -18,8 +18,9 @@ from include.api.route import api_router
 from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits
-from include.documents.fields import Document, Instant, ShownInstant, Text
-from include.documents.job import JOBS, Job, JobSettings
+from include.documents.fields import Document, ShownInstant, Text
+from include.documents.job import JOBS, Job, JobSettings, check_to_come
+from include.documents.pause import Until, columns_of
 from include.fires import next_fires
 from include.store import jobs
 from include.store.db import DictConnection
@@ -36,18 +37,14 @@ Sort = Annotated[str, paging.sorting("id", "name", "kind", "owner", "created_at"
 _PATCH_EXAMPLES = [{"every": "10m", "payload": {"url": "https://example.com/other"}}]
 
 
-class Until(Document):
-    """How long a pause lasts."""
-
-    until: Instant | None = None
-
-
 @router.post("", status_code=201, response_model=Job, responses={200: {"model": Job}, **problems(409, 422)})
 def create_job(settings: JobSettings, sent: Sent, transactions: Db) -> Response:
     """Add a job.
 
     With an `external_id` that you have used before, and the same settings, it is answered (200) and not added again.
     """
+
+    check_to_come(settings, utcnow())
 
     def work(db: DictConnection) -> Answer:
         made = edits.create(db, JOBS, sent.caller, settings)
@@ -132,8 +129,7 @@ def delete_job(job_id: JobId, caller: CallerDep, transactions: Db, if_match: IfM
 @router.post("/{job_id}/pause", response_model=Job, responses=problems(404, 422))
 def pause_job(job_id: JobId, sent: Sent, transactions: Db, until: Until | None = None) -> Response:
     """Take a job off duty, until somebody resumes it or `until` an instant."""
-    end = until.until if until else None
-    columns = {"is_active": False} if end is None else {"paused_until": end}
+    columns = columns_of(until, utcnow())
     return transactions.once(sent, lambda db: _switched(db, sent, job_id, columns))
 
 

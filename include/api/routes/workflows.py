@@ -19,7 +19,8 @@ from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits, watermark
 from include.documents.caller import Caller
-from include.documents.fields import Document, Instant, Shown, Text
+from include.documents.fields import Document, Shown, Text
+from include.documents.pause import Until, columns_of
 from include.documents.watermark import Move, Words
 from include.documents.workflow import WORKFLOWS, Lag, State, Workflow, WorkflowSettings, lag_document
 from include.store import workflows
@@ -35,12 +36,6 @@ Sort = Annotated[str, paging.sorting("id", "name", "owner", "created_at", "updat
 Position = Annotated[int, Field(ge=0, le=LARGEST_ID, strict=True)]
 Target = Position | Annotated[Text, Field(min_length=1, max_length=100)]
 _PATCH_EXAMPLES = [{"every": "10s", "payload": {"url": "https://example.com/other"}}]
-
-
-class Until(Document):
-    """How long a pause lasts."""
-
-    until: Instant | None = None
 
 
 class Back(Document):
@@ -200,8 +195,7 @@ def delete_workflow(workflow_id: WorkflowId, caller: CallerDep, transactions: Db
 @router.post("/{workflow_id}/pause", response_model=Workflow, responses=problems(404, 422))
 def pause_workflow(workflow_id: WorkflowId, sent: Sent, transactions: Db, until: Until | None = None) -> Response:
     """Take a workflow off duty, until somebody resumes it or `until` an instant; records wait for it."""
-    end = until.until if until else None
-    columns = {"is_active": False} if end is None else {"paused_until": end}
+    columns = columns_of(until, utcnow())
     return transactions.once(sent, lambda db: _switched(db, sent, workflow_id, columns))
 
 

@@ -33,6 +33,16 @@ create unique index connector_owner_external_id_key on connector (owner, externa
 create unique index workflow_owner_external_id_key on workflow (owner, external_id) where external_id is not null;
 create unique index timer_owner_external_id_key on timer (owner, external_id) where external_id is not null;
 
+-- Instants of our time, which every language and driver can hold. Rows that are there already are not asked.
+alter table job add constraint instants_between_1970_and_9000 check (
+    'epoch' <= all (array_remove(array[run_at, starts_at, ends_at, paused_until], null))
+    and '9000-01-01Z' > all (array_remove(array[run_at, starts_at, ends_at, paused_until], null))) not valid;
+alter table connector add constraint instants_between_1970_and_9000 check (
+    paused_until >= 'epoch' and paused_until < '9000-01-01Z') not valid;
+alter table workflow add constraint instants_between_1970_and_9000 check (
+    'epoch' <= all (array_remove(array[started_at, paused_until], null))
+    and '9000-01-01Z' > all (array_remove(array[started_at, paused_until], null))) not valid;
+
 -- Owners name their jobs without knowing of each other. Connectors stay unique: their name is an address, for pushes.
 alter table job drop constraint job_name_key;
 alter table job add constraint job_owner_name_key unique (owner, name);
