@@ -30,7 +30,6 @@ def unfired(db: DictConnection, ledger_days: int = 30) -> Unfired | None:
         {"run_at": NOW - 5 * MINUTE},
         {"every": "10 minutes", "jitter": "1 minute"},
         {"every": "1 minute", "paused_until": NOW - 5 * MINUTE},
-        {"every": "1 minute", "paused_until": "-infinity"},
     ],
 )
 def test_what_was_due_and_is_not_in_the_ledger_is_found(db: DictConnection, columns: dict[str, Any]) -> None:
@@ -60,12 +59,7 @@ def test_what_was_due_and_is_not_in_the_ledger_is_found(db: DictConnection, colu
         {"run_at": NOW - 3 * HOUR},
         {"cron": "61 * * * *"},
         {"cron": "* * * * *", "timezone": "Etc/Unknown-To-Python"},
-        {"every": "1 hour", "starts_at": "0044-03-15 00:00 BC"},
-        {"every": "1 hour", "starts_at": "20000-01-01", "ends_at": "30000-01-01"},
         {"every": "1 hour", "created_at": "0001-01-01"},
-        {"run_at": "0001-01-01"},
-        {"run_at": "0044-03-15 00:00 BC"},
-        {"every": "1 hour", "ends_at": "0044-03-15 00:00 BC"},
     ],
 )
 def test_what_owes_nothing_is_left_in_peace(db: DictConnection, columns: dict[str, Any]) -> None:

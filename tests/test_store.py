@@ -74,7 +74,10 @@ def test_plain_sql_finds_the_tables(database_url: str) -> None:
         ({"timeout": "0"}, "job_timeout_check"),
         ({"name": " a "}, "job_name_check"),
         ({"starts_at": "2026-02-01", "ends_at": "2026-01-01"}, "starts_before_it_ends"),
-        ({"run_at": "infinity"}, "job_run_at_check"),
+        ({"run_at": "infinity"}, "instants_between_1970_and_9000"),
+        ({"run_at": "0001-01-01"}, "instants_between_1970_and_9000"),
+        ({"paused_until": "infinity"}, "instants_between_1970_and_9000"),
+        ({"starts_at": "20000-01-01"}, "instants_between_1970_and_9000"),
     ],
 )
 def test_a_bad_row_is_refused_by_the_database(db: DictConnection, columns: dict[str, Any], says: str) -> None:
