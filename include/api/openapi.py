@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
 from include.api.login import CallerDep
-from include.api.problem import Problem
+from include.api.problem import Problem, problems
 from include.api.route import api_router
 
 router = api_router(tags=["about"])
@@ -35,6 +35,24 @@ _SCHEMES = {
         "description": "Of Airflow's web UI; changes come from its own pages only.",
     },
 }
+# What parameters mean that are the same wherever they are.
+_PARAMETERS = {
+    "accept": "OpenMetrics, if it is asked for; else Prometheus' text format.",
+    "authorization": "`Bearer` and the token of `MILLRACE_METRICS_TOKEN`, if that is set.",
+    "conn_id": "Only of this connection.",
+    "connector_id": "The id of a connector.",
+    "external_id": "Only the row with this `external_id`.",
+    "job_id": "The id of a job.",
+    "kind": "Only of this kind.",
+    "n": "How many.",
+    "name": "Only rows with this name; of a hook, the name of its connector.",
+    "operation": "Only what was done so.",
+    "source": "What it was: a job's execution, a timer, or a workflow's record.",
+    "state": "Only rows in this state.",
+    "status": "Only those with this status.",
+    "timer_id": "The id of a timer.",
+    "workflow_id": "The id of a workflow.",
+}
 
 
 def document(app: FastAPI) -> dict[str, Any]:
@@ -44,6 +62,10 @@ def document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = _SCHEMES
     components.setdefault("schemas", {})["Problem"] = _schema_of_problem()
     made["security"] = [{"token": []}, {"cookie": []}]
+    for operation in (operation for operations in made["paths"].values() for operation in operations.values()):
+        for parameter in operation.get("parameters", []):
+            known = parameter["schema"].get("description", _PARAMETERS.get(parameter["name"]))
+            parameter.setdefault("description", known)
     for path, operations in made["paths"].items():
         if path.startswith(_OPEN):
             for operation in operations.values():
@@ -58,7 +80,7 @@ def _schema_of_problem() -> dict[str, Any]:
     return schema
 
 
-@router.get("/openapi.json", response_model=None)
+@router.get("/openapi.json", response_model=None, responses=problems())
 def openapi(request: Request, _: CallerDep) -> JSONResponse:
     """This document."""
     return JSONResponse(document(request.app))

@@ -96,7 +96,7 @@ def export_configuration(
     return JSONResponse({"documents": documents})
 
 
-@router.get("/schema", response_model=dict[str, Any])
+@router.get("/schema", response_model=dict[str, Any], responses=problems())
 def configuration_schema(_: CallerDep) -> Response:
     """The JSON Schema of one document, for editors."""
     return JSONResponse(schema())
