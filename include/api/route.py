@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
 from starlette.types import Message
 
-from include.api.json_body import check_json
+from include.api.json_body import JsonRequest, read_json
 from include.api.login import caller_of
 from include.api.threads import threads_of
 from include.deadline import within
@@ -44,17 +44,18 @@ class BoundedRoute(APIRoute):
         async def bounded(request: Request) -> Response:
             if asks:
                 await caller_of(request)
-            request = Request(request.scope, _counting(request, self.most_bytes))
+            receive = _counting(request, self.most_bytes)
+            request = JsonRequest(request.scope, receive) if self.is_strict else Request(request.scope, receive)
             try:
                 body = await within(_MOST_SECONDS, request.body())
             except asyncio.TimeoutError:
                 raise RefusedError(408, f"the body did not arrive within {_MOST_SECONDS:g} s") from None
             except ClientDisconnect:
                 raise RefusedError(400, "the connection was closed before the body had arrived") from None
-            if self.is_strict:
+            if isinstance(request, JsonRequest):
                 _check_query(request, known)
                 if body and self.body_field is not None:
-                    check_json(request.headers.get("content-type", ""), body)
+                    request.parsed = read_json(request.headers.get("content-type", ""), body)
             if not blocks:
                 return await handle(request)
             async with threads_of(request).turn():

@@ -26,7 +26,7 @@ from include.documents.fields import (
 )
 from include.documents.invalid import InvalidDocumentError
 from include.documents.permits import connections_of_action
-from include.documents.retry import RetrySettings
+from include.documents.retry import RetrySettings, ShownRetry
 from include.documents.state import state
 from include.documents.table import Table
 from include.fires import next_fires
@@ -99,7 +99,7 @@ class LastExecution(Shown):
     error: str | None
 
 
-class Job(Shown):
+class Job(ShownRetry):
     """A job, as it is."""
 
     id: int
@@ -119,12 +119,6 @@ class Job(Shown):
     overlap: str
     misfire: str
     max_lateness: Seconds
-    retries: int
-    retry_delay: Seconds
-    retry_backoff: float
-    retry_max_delay: Seconds
-    retry_jitter: float
-    no_retry_on: list[int]
     timeout: Seconds
     delivery: str
     disable_after: int | None

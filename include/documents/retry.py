@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from include.documents.fields import Document, Duration, between
+from include.documents.fields import Document, Duration, Seconds, Shown, between
 
 _DAY = timedelta(days=1)
 
@@ -27,3 +27,14 @@ class RetrySettings(Document):
     no_retry_on: list[Annotated[int, Field(ge=100, le=599)]] = Field(
         [], max_length=100, description="HTTP statuses that are not retried."
     )
+
+
+class ShownRetry(Shown):
+    """The same, as it is shown."""
+
+    retries: int
+    retry_delay: Seconds
+    retry_backoff: float
+    retry_max_delay: Seconds
+    retry_jitter: float
+    no_retry_on: list[int]

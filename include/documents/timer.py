@@ -22,13 +22,12 @@ from include.documents.fields import (
     Json,
     Owner,
     Seconds,
-    Shown,
     ShownInstant,
     Text,
     between,
 )
 from include.documents.invalid import InvalidDocumentError, parse
-from include.documents.retry import RetrySettings
+from include.documents.retry import RetrySettings, ShownRetry
 from include.documents.same import same
 from include.errors import RefusedError, TakenError
 from include.model import Delivering
@@ -98,7 +97,7 @@ class TimerSettings(RetrySettings):
         return self
 
 
-class Timer(Shown):
+class Timer(ShownRetry):
     """A timer, as it is."""
 
     id: int
@@ -116,12 +115,6 @@ class Timer(Shown):
     hours: int
     minutes: int
     seconds: int
-    retries: int
-    retry_delay: Seconds
-    retry_backoff: float
-    retry_max_delay: Seconds
-    retry_jitter: float
-    no_retry_on: list[int]
     timeout: Seconds
     delivery: str
     attempt: int = Field(description="How many attempts have begun.")

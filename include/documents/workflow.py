@@ -26,7 +26,7 @@ from include.documents.fields import (
     between,
 )
 from include.documents.permits import connections_of_action
-from include.documents.retry import RetrySettings
+from include.documents.retry import RetrySettings, ShownRetry
 from include.documents.table import Table
 from include.documents.watermark import state
 from include.errors import ConfigError
@@ -129,7 +129,7 @@ class Lag(Progress):
     workflow_id: int
 
 
-class Workflow(Progress):
+class Workflow(ShownRetry, Progress):
     """A workflow, as it is, and how far."""
 
     id: int
@@ -142,12 +142,6 @@ class Workflow(Progress):
     payload: dict[str, Any]
     on_error: str
     batch_size: int
-    retries: int
-    retry_delay: Seconds
-    retry_backoff: float
-    retry_max_delay: Seconds
-    retry_jitter: float
-    no_retry_on: list[int]
     timeout: Seconds
     is_active: bool
     paused_until: ShownInstant | None
