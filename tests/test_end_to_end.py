@@ -29,7 +29,7 @@ def test_a_row_becomes_a_dag_that_fires_on_time(system: System, receiver: Receiv
         due_microseconds = int(str(key).rpartition("_")[2])
         assert arrived_at.timestamp() >= due_microseconds / 1e6
     assert not system.sql("select * from execution where started_at < scheduled_for")
-    shown = system.millrace("sql", "select name, owner from job")
+    shown = system.millrace("sql", f"select name, owner from job where id = {job_id}")
     assert "first of all | ada" in shown.stdout, shown.stderr
     assert system.sql("select count(*) as rows from public.callback") == [{"rows": 0}]
 
