@@ -14,6 +14,6 @@ class MillracePlugin(AirflowPlugin):
     @property
     def fastapi_apps(self) -> list[dict[str, Any]]:
         """Only the API server asks for this; every other process would import FastAPI, 0.3 s, for nothing."""
-        from include.api.app import app
+        from include.ui.app import app
 
         return [{"app": app, "url_prefix": "/millrace", "name": "millrace"}]

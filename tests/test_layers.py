@@ -24,6 +24,7 @@ LAYERS = (
     {"local"},
     {"orchestration", "cli"},
     {"api"},
+    {"ui"},
 )
 # Same level, but no stranger: a cron expression is part of a schedule, and its errors are ours.
 SIBLINGS = {("wall_cron", "errors")}

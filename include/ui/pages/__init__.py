@@ -1,0 +1,1 @@
+"""One module per page, with the forms that it sends."""

@@ -1,0 +1,7 @@
+"""How everything is doing, on one page."""
+
+from __future__ import annotations
+
+from include.ui.page import page_router
+
+router = page_router()

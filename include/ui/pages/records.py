@@ -1,0 +1,7 @@
+"""What connectors have brought, to look through."""
+
+from __future__ import annotations
+
+from include.ui.page import page_router
+
+router = page_router()

@@ -1,0 +1,103 @@
+// What pages do beyond HTML and htmx: times that go on, questions before a deletion, ticks, and ways out of the frame.
+"use strict";
+
+const STEPS = [["d", 86400], ["h", 3600], ["m", 60], ["s", 1]];
+
+function spell(seconds) {
+  const parts = [];
+  let left = Math.floor(Math.abs(seconds));
+  for (const [unit, size] of STEPS) {
+    if (left >= size) parts.push(`${Math.floor(left / size)}${unit}`);
+    left %= size;
+  }
+  return parts.slice(0, 2).join(" ") || "0s";
+}
+
+function tell(time) {
+  const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
+  const said = seconds > 0 ? `in ${spell(seconds)}` : Math.abs(seconds) < 1 ? "now" : `${spell(seconds)} ago`;
+  if (time.textContent !== said) time.textContent = said;
+}
+
+function tellAll() {
+  document.querySelectorAll("time[data-relative]").forEach(tell);
+}
+
+// A form, or one of its buttons, may ask first. The browser's own dialogs are not allowed inside Airflow's frame.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const question = event.submitter?.dataset.confirm ?? form.dataset.confirm;
+  if (!question || form.dataset.confirmed) {
+    delete form.dataset.confirmed;
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  const dialog = document.getElementById("confirm");
+  document.getElementById("confirm-text").textContent = question;
+  dialog.returnValue = "no";
+  dialog.onclose = () => {
+    if (dialog.returnValue !== "yes") return;
+    form.dataset.confirmed = "yes";
+    form.requestSubmit(event.submitter);
+  };
+  dialog.showModal();
+}, true);
+
+// A frame of Airflow's may not lead its window elsewhere, so the click is made in that window.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-airflow]");
+  if (!link || parent === window || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const outside = parent.document.createElement("a");
+  outside.href = link.href;
+  parent.document.body.append(outside);
+  outside.click();
+  outside.remove();
+});
+
+function countTicked() {
+  for (const said of document.querySelectorAll("[data-ticked]")) {
+    const ticked = document.querySelectorAll(`input[name="id"][form="${said.form?.id ?? said.closest("form").id}"]:checked`);
+    said.textContent = ticked.length ? `${ticked.length} ticked:` : "Tick rows to";
+  }
+}
+
+document.addEventListener("change", (event) => {
+  const name = event.target.dataset?.tickAll;
+  if (name) {
+    document.querySelectorAll(`input[type="checkbox"][name="${name}"]`).forEach((box) => {
+      box.checked = event.target.checked;
+    });
+  }
+  countTicked();
+});
+
+// `/` goes to the search, as in Airflow's own lists.
+document.addEventListener("keydown", (event) => {
+  const search = document.querySelector("[data-search]");
+  if (event.key !== "/" || !search || event.target.matches("input, textarea, select")) return;
+  event.preventDefault();
+  search.focus();
+});
+
+// Busy is shown after a moment, and at once on the button that was pressed.
+let busy = 0;
+function showBusy(change) {
+  busy = Math.max(0, busy + change);
+  document.documentElement.classList.toggle("busy", busy > 0);
+}
+document.addEventListener("htmx:before:request", (event) => {
+  if (!event.detail.ctx.sourceElement.matches("[hx-trigger^='every']")) showBusy(1);
+});
+document.addEventListener("htmx:finally:request", (event) => {
+  if (!event.detail.ctx.sourceElement.matches("[hx-trigger^='every']")) showBusy(-1);
+});
+document.addEventListener("htmx:error", () => {
+  document.getElementById("said").innerHTML =
+    '<p class="notice bad" role="alert">The server cannot be reached: look at your connection, and try again.</p>';
+});
+document.addEventListener("htmx:after:swap", tellAll);
+
+setInterval(tellAll, 1000);
+tellAll();

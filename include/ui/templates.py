@@ -1,0 +1,75 @@
+"""The HTML files, and how values look in them. Everything is escaped; a name that is not there is an error."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+from include.times import spell_duration
+
+_FOLDER = Path(__file__).parent / "html"
+_LEAST_SPELT = 1.0
+_MOST_TENTHS = 10.0
+
+
+def template(name: str) -> Template:
+    """The HTML file of that name."""
+    return _environment().get_template(name)
+
+
+@cache
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.do"],
+    )
+    found.filters |= {"duration": duration, "instant": instant, "number": number, "pretty": pretty, "clock": clock}
+    return found
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as people read them: `85 ms`, `2.4 s`, `1m30s`; a dash for None."""
+    if seconds is None:
+        return "–"
+    if abs(seconds) < _LEAST_SPELT:
+        return f"{seconds * 1000:.0f} ms"
+    if abs(seconds) < _MOST_TENTHS:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    return spell_duration(timedelta(seconds=round(seconds)))
+
+
+def instant(written: str | datetime | None) -> str:
+    """An instant of the API in UTC, to the second: `2026-11-21 09:00:00`; a dash for None."""
+    return "–" if written is None else f"{_read(written):%Y-%m-%d %H:%M:%S}"
+
+
+def clock(written: str | datetime | None) -> str:
+    """The same with its milliseconds, without the day: `09:00:00.012`."""
+    return "–" if written is None else _read(written).strftime("%H:%M:%S.%f")[:-3]
+
+
+def number(value: float | None) -> str:
+    """A count, with thin spaces between thousands; a dash for None."""
+    return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def pretty(value: Any) -> str:
+    """JSON as people read it."""
+    if isinstance(value, Mapping | list):
+        return json.dumps(value, indent=2, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _read(written: str | datetime) -> datetime:
+    found = datetime.fromisoformat(written.replace("Z", "+00:00")) if isinstance(written, str) else written
+    return found.astimezone(timezone.utc)
