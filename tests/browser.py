@@ -1,7 +1,7 @@
 """A real browser on the dashboard, for what only a browser can tell: scripts, policy, looks, and who it talks to.
 
-Debian's Chromium, driven by Playwright. Every page is watched: an error in its console, a refusal by its policy, a failed
-request or one that leaves the host fails the test that uses it.
+Debian's Chromium, driven by Playwright. Every page is watched: an error in its console, a refusal by its policy, or a
+request that leaves the host fails the test that uses it.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ class Watched:
         page.goto(self.url + path)
         return page
 
+    def expect_refusal(self, status: int) -> None:
+        """Forget the lines that the browser writes for an answer with this status, which the test has provoked."""
+        self.wrong = [line for line in self.wrong if f"status of {status}" not in line]
+
     def close(self) -> None:
         self._context.close()
 
@@ -71,11 +75,6 @@ class Watched:
         found = urlsplit(request.url)
         if found.scheme in ("http", "https", "ws", "wss") and found.netloc != self._host:
             self.wrong.append(f"request to {request.url}")
-
-
-def expected(page: Page, watched: Watched, status: int) -> None:
-    """A refusal that a test has provoked: the browser writes it into its console, and that is no fault."""
-    watched.wrong = [line for line in watched.wrong if f"status of {status}" not in line]
 
 
 @contextmanager

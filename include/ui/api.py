@@ -123,7 +123,7 @@ class _Exchange:
             self._received += message.get("body", b"")
 
     def answer(self) -> Answer:
-        document = json.loads(self._received) if self._received else None
+        document: Any = json.loads(self._received) if self._received else None
         if self._status >= 400:
             errors = [(error["place"], error["detail"]) for error in document.get("errors") or ()]
             raise ProblemError(self._status, document["detail"], errors)

@@ -16,9 +16,9 @@ from include.api.login import CallerDep
 from include.api.route import BoundedRoute
 from include.documents.invalid import problems_of
 from include.errors import MillraceError, RefusedError
+from include.times import utcnow
 from include.ui.api import Api, ProblemError
 from include.ui.templates import template
-from include.times import utcnow
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi.responses import Response
 
-
 from include.api.login import CallerDep
 from include.ui.api import ProblemError
 from include.ui.page import page_router

@@ -2,6 +2,92 @@
 
 from __future__ import annotations
 
-from include.ui.page import page_router
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from include.times import utcnow
+from include.ui.page import PageApi, draw, page_router
 
 router = page_router()
+
+
+@dataclass(frozen=True, slots=True)
+class _Range:
+    """What the page looks back at; at most some hundred points are drawn."""
+
+    label: str
+    length: timedelta
+    step: str
+
+
+_RANGES = {
+    "1h": _Range("last hour", timedelta(hours=1), "minute"),
+    "6h": _Range("last 6 hours", timedelta(hours=6), "minute"),
+    "24h": _Range("last 24 hours", timedelta(days=1), "hour"),
+    "7d": _Range("last 7 days", timedelta(days=7), "hour"),
+    "30d": _Range("last 30 days", timedelta(days=30), "day"),
+}
+_USUAL = "24h"
+# What goes well is drawn at the bottom; a status that is not here yet has its place above the others.
+_COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "interrupted": "warn", "failed": "bad"}
+
+
+@router.get("/")
+async def overview_page(request: Request, api: PageApi, range: str = _USUAL) -> Response:
+    """Totals, what became of what was due, lateness, lag, what is due next, and what is failing now."""
+    chosen = range if range in _RANGES else _USUAL
+    looked = _RANGES[chosen]
+    now = utcnow()
+    stats = await api.get("/stats", since=(now - looked.length).isoformat(), until=now.isoformat(), step=looked.step)
+    by_status = stats["executions"]["by_status"]
+    return draw(
+        request,
+        "overview.html",
+        stats=stats,
+        by_status=by_status,
+        completed=sum(by_status.values()),
+        per_second=sum(by_status.values()) / looked.length.total_seconds(),
+        executions=_executions(stats["series"]),
+        lateness=_lateness(stats["series"]),
+        ranges=_RANGES,
+        chosen=chosen,
+        is_empty=not any(stats[rows]["total"] for rows in ("jobs", "connectors", "workflows")),
+    )
+
+
+def _executions(series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How many were due in each step, by what became of them, as a chart's data."""
+    found = {status for point in series for status in point["executions"]}
+    ordered = [*(status for status in _COLOURS if status in found), *sorted(found - set(_COLOURS))]
+    return {
+        "at": _instants(series),
+        "series": [
+            {
+                "name": status,
+                "colour": _COLOURS.get(status, "quiet"),
+                "values": [point["executions"].get(status, 0) for point in series],
+            }
+            for status in ordered or ["success"]
+        ],
+    }
+
+
+def _lateness(series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How long after their instants first attempts began, as a chart's data: gaps where there were none."""
+    lines = (("p99", "warn"), ("p50", "line"))
+    return {
+        "at": _instants(series),
+        "series": [
+            {"name": name, "colour": colour, "values": [point["lateness"][name] for point in series]}
+            for name, colour in lines
+        ],
+    }
+
+
+def _instants(series: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [datetime.fromisoformat(point["at"].replace("Z", "+00:00")).timestamp() for point in series]

@@ -34,28 +34,29 @@ class TimeChart extends HTMLElement {
     const colour = (name) => style.getPropertyValue(name).trim();
     const isBars = this.getAttribute("kind") === "bars";
     const columns = isBars ? stacked(series) : series.map((one) => one.values);
-    const drawn = series.map((one, index) => ({
+    const drawn = series.map((one) => ({
       label: one.name,
       stroke: colour(`--chart-${one.colour}`),
       fill: isBars ? colour(`--chart-${one.colour}`) : undefined,
       width: isBars ? 0 : 2,
       paths: isBars ? uPlot.paths.bars({ size: [0.8, 40], gap: 1 }) : undefined,
-      points: { show: false },
-      value: (_, value, __, position) => spelled(position === null ? null : one.values[position], this.getAttribute("unit")),
-      index,
+      spanGaps: !isBars,
+      points: { show: !isBars, size: 3 },
+      value: (_, __, ___, position) => spelled(position === null ? null : one.values[position], this.getAttribute("unit")),
     }));
     if (isBars) drawn.reverse();
     if (isBars) columns.reverse();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
     const unit = this.getAttribute("unit");
+    const clock = { ...axis, values: (_, ticks, __, ___, step) => ticks.map((tick) => spelledTime(tick, step)) };
     const options = {
       width: this.clientWidth || 400,
       height: HEIGHT,
       cursor: { y: false, drag: { x: false, y: false } },
       legend: { live: true },
       scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] } },
-      axes: [axis, { ...axis, size: 56, values: (_, ticks) => ticks.map((tick) => spelled(tick, unit)) }],
-      series: [{ value: (_, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toLocaleString()) }, ...drawn],
+      axes: [clock, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => spelled(tick, unit)) }],
+      series: [{ value: (_, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toLocaleString("en-GB")) }, ...drawn],
     };
     this.plot?.destroy();
     this.replaceChildren();
@@ -73,6 +74,14 @@ function spelled(value, unit) {
   if (value === null || value === undefined) return "–";
   if (unit !== "s") return value.toLocaleString("en", { maximumFractionDigits: 1 }).replaceAll(",", "\u202f");
   return value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`;
+}
+
+// In the time zone of whoever looks, by a clock of 24 hours; days where a step is one.
+function spelledTime(seconds, step) {
+  const at = new Date(seconds * 1000);
+  const isDay = step >= 86400 || (at.getHours() === 0 && at.getMinutes() === 0);
+  if (isDay) return at.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  return at.toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
 }
 
 customElements.define("time-chart", TimeChart);

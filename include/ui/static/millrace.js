@@ -7,10 +7,10 @@ function spell(seconds) {
   const parts = [];
   let left = Math.floor(Math.abs(seconds));
   for (const [unit, size] of STEPS) {
-    if (left >= size) parts.push(`${Math.floor(left / size)}${unit}`);
+    if (left >= size || parts.length) parts.push(`${Math.floor(left / size)}${unit}`);
     left %= size;
   }
-  return parts.slice(0, 2).join(" ") || "0s";
+  return parts.slice(0, 2).join(" ").replace(/ 0.$/, "") || "0s";
 }
 
 function tell(time) {
