@@ -1,4 +1,5 @@
-"""The REST API with 10,000 jobs and 1,000,000 executions: pages, totals, and timers as fast as they are answered."""
+"""The REST API and the dashboard with 10,000 jobs and 1,000,000 executions: pages, totals, and timers as fast as they
+are answered."""
 
 from __future__ import annotations
 
@@ -30,6 +31,7 @@ class Options:
 SMALL = Options(jobs=200, executions=5_000, seconds=3, clients=8)
 
 _API = "/millrace/api/v1"
+_SCREENS = "/millrace/ui"
 _SPAN = timedelta(days=7)
 _TIMES = 30
 # What is read one after another, with the longest that its p95 may take.
@@ -40,6 +42,10 @@ _READ = {
     "executions_page": (f"{_API}/executions?limit=50", 0.150),
     "stats": (f"{_API}/stats", 0.300),
     "metrics": ("/millrace/metrics", 0.300),
+    "overview_screen": (f"{_SCREENS}/", 0.300),
+    "overview_week_screen": (f"{_SCREENS}/?range=7d", 0.300),
+    "jobs_screen": (f"{_SCREENS}/jobs", 0.300),
+    "executions_screen": (f"{_SCREENS}/executions", 0.300),
 }
 
 
