@@ -13,6 +13,7 @@ import typer
 from include.cli import system
 from include.cli.apply import apply
 from include.cli.export import export
+from include.cli.migrate import migrate
 from include.errors import MillraceError
 
 _PROJECT = Path(__file__).parents[2]
@@ -57,6 +58,7 @@ def _application(command: str) -> typer.Typer:
             app.add_typer(group, name=name, help=summary)
     app.command()(export)
     app.command()(apply)
+    app.command()(migrate)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
     _pass_on(app, "test", ["-m", "include.cli.tests"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
     _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.", at=_PROJECT)
