@@ -1,4 +1,4 @@
-"""Airflow's real auth managers in this process, with users of every role, and the API mounted as Airflow mounts it.
+"""The real auth managers, simple and FAB, in this process, with users of every role, and the API as Airflow mounts it.
 
 The fixtures are in `tests/airflow_login_fixtures.py`.
 """
@@ -24,8 +24,8 @@ from fastapi.testclient import TestClient
 from include.api.app import create_app
 from include.settings import Settings
 
-SIMPLE = "airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager"
-FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
+SIMPLE = "include.orchestration.auth_simple.MillraceSimpleAuthManager"
+FAB = "include.orchestration.auth_fab.MillraceFabAuthManager"
 ORIGIN = "http://millrace.test"
 _numbers = count()
 
@@ -45,7 +45,7 @@ class Logins:
 
     @property
     def _is_fab(self) -> bool:
-        return type(self.manager).__name__ == "FabAuthManager"
+        return "FabAuthManager" in type(self.manager).__name__
 
     def _fab_user(self, name: str, names: tuple[str, ...]) -> Any:
         with fab_security() as security:

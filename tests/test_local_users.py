@@ -15,7 +15,7 @@ from include.local.environment import Site, component_environment
 from include.local.home import Home
 from include.local.keys import Keys
 from include.local.processes import Child
-from include.local.users import USERS, check_users, passwords, write_passwords
+from include.local.users import USERS, are_in_fab, check_users, passwords, write_passwords
 
 ALL_ADMINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"
 
@@ -41,6 +41,24 @@ def test_an_operator_may_have_more_users(home: Home, given: str, users: str) -> 
     """The setting is Airflow's own; `admin`, as whom ./millrace logs in, is added where nobody has that name."""
     site = Site(home, Database("postgresql://a:b@c/d"), Keys.of(home), 8080, demo=False)
     assert component_environment(site, inherited={USERS: given})[USERS] == users
+
+
+@pytest.mark.parametrize(
+    ("auth_manager", "fab"),
+    [
+        (None, False),
+        ("airflow.api_fastapi.auth.managers.simple.simple_auth_manager.SimpleAuthManager", False),
+        ("include.orchestration.auth_fab.MillraceFabAuthManager", True),
+        ("airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager", True),
+    ],
+)
+def test_an_operator_chooses_the_auth_manager(home: Home, auth_manager: str | None, fab: bool) -> None:
+    """Ours by itself, ours over FAB, or one of Airflow's own; `up` makes an admin in FAB's tables for either FAB."""
+    site = Site(home, Database("postgresql://a:b@c/d"), Keys.of(home), 8080, demo=False)
+    name = "AIRFLOW__CORE__AUTH_MANAGER"
+    environment = component_environment(site, inherited={} if auth_manager is None else {name: auth_manager})
+    assert environment[name] == (auth_manager or "include.orchestration.auth_simple.MillraceSimpleAuthManager")
+    assert are_in_fab(environment) == fab
 
 
 @pytest.mark.parametrize("users", ["alice", "alice:boss", ":user", "alice:user,alice:op", "alice:user;bob:op"])

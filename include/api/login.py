@@ -19,14 +19,13 @@ from typing import TYPE_CHECKING, Annotated
 from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, Request
 from jwt import ExpiredSignatureError, InvalidTokenError
-from pydantic import TypeAdapter, ValidationError
 from sqlalchemy.exc import SQLAlchemyError
 
 from include.api.origin import is_ours
 from include.deadline import within
 from include.documents.caller import Caller
-from include.documents.fields import Owner
 from include.errors import RefusedError, RetryableError
+from include.orchestration.row_owners import has_role_admin, owner_name
 from include.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +42,6 @@ _SECONDS = 10.0
 _AT_ONCE = 4
 _LONGEST = 16_384
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-_EVERYBODY = "*"  # in grants and quotas, where a user of this name would be mistaken for it
-_owner: TypeAdapter[str] = TypeAdapter(Owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +146,12 @@ class AirflowLogin:
             may_read = may_write = False
         if not may_read:
             raise RefusedError(403, "your role in Airflow does not let you look at DAGs; ask an admin for another one")
-        name = _name(user)
-        is_admin = name in self._admins or _has_role_admin(user)
+        name = owner_name(user)
+        if name is None:
+            raise RefusedError(
+                403, "your name in Airflow cannot be that of an owner: 1 to 200 characters, no NUL, and not *"
+            )
+        is_admin = name in self._admins or has_role_admin(user)
         return Caller(name, is_admin or may_write, is_admin, self._admin_kinds)
 
 
@@ -166,22 +167,6 @@ def _manager() -> BaseAuthManager[BaseUser]:
 def _user(manager: BaseAuthManager[BaseUser], token: str) -> BaseUser:
     """The user of a token. It is a coroutine that never waits, but blocks: it has a loop of its own, in a thread."""
     return asyncio.run(manager.get_user_from_token(token))
-
-
-def _name(user: BaseUser) -> str:
-    name = getattr(user, "username", None) or user.get_name()
-    try:
-        if name != _EVERYBODY:
-            return _owner.validate_python(name)
-    except ValidationError:
-        pass
-    raise RefusedError(403, "your name in Airflow cannot be that of an owner: 1 to 200 characters, no NUL, and not *")
-
-
-def _has_role_admin(user: BaseUser) -> bool:
-    """The simple auth manager gives a user one role, in any spelling; FAB several, where `Admin` is spelt so."""
-    role, roles = getattr(user, "role", None), getattr(user, "roles", None) or ()
-    return (isinstance(role, str) and role.upper() == "ADMIN") or any(role.name == "Admin" for role in roles)
 
 
 async def caller_of(request: Request) -> Caller:

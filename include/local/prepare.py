@@ -16,7 +16,7 @@ from include.local.environment import Site
 from include.local.files import write_private
 from include.local.home import PROJECT, Home
 from include.local.processes import Child, end, last_line
-from include.local.users import ADMIN
+from include.local.users import ADMIN, are_in_fab
 from include.store.db import DictConnection, connect
 from include.store.migrate import adopt_airflow, migrate
 
@@ -46,7 +46,7 @@ def make_admin(site: Site, environment: Mapping[str, str], give_up: Callable[[],
 
     The password is told, and not written among the arguments, which everybody on the machine can read.
     """
-    if not environment.get("AIRFLOW__CORE__AUTH_MANAGER", "").endswith(".FabAuthManager") or _has_fab_admin(site):
+    if not are_in_fab(environment) or _has_fab_admin(site):
         return False
     named = ("--username", ADMIN, "--firstname", "Admin", "--lastname", "Admin", "--email", f"{ADMIN}@localhost")
     told = f"{site.keys.password}\n" * 2  # once more for confirmation

@@ -16,6 +16,7 @@ from include.local.home import Home
 
 ADMIN = "admin"
 USERS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS"
+_AUTH_MANAGER = "AIRFLOW__CORE__AUTH_MANAGER"
 _ALL_ADMINS = "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"
 _NO = ("", "f", "false", "0")
 _ROLES = ("viewer", "user", "op", "admin")
@@ -35,6 +36,11 @@ def check_users(environment: Mapping[str, str], host: str) -> None:
             f"{_ALL_ADMINS} makes an admin of everybody who reaches {host or 'any address of this machine'}; "
             "unset it, or have AIRFLOW__API__HOST be a loopback address"
         )
+
+
+def are_in_fab(environment: Mapping[str, str]) -> bool:
+    """Whether users are rows in the database: by our FAB auth manager or by FAB's own, as Airflow tells it as well."""
+    return "FabAuthManager" in environment.get(_AUTH_MANAGER, "")
 
 
 def write_passwords(home: Home, environment: Mapping[str, str], admin_password: str) -> None:
