@@ -56,7 +56,12 @@ def rows_of(db: DictConnection, owner: str) -> Rows:
         (owner,),
     ).fetchone()
     audit = db.execute("select id from audit where table_name = 'job' and row_id = %s", (job,)).fetchone()
+    trial = db.execute(
+        "insert into trial (owner, kind, payload, timeout) values (%s, 'python', '{}', '30 seconds') returning id",
+        (owner,),
+    ).fetchone()
     assert made is not None
+    assert trial is not None
     assert audit is not None
     return {
         **COMMON,
@@ -69,6 +74,7 @@ def rows_of(db: DictConnection, owner: str) -> Rows:
         "position": 1,
         "workflow_id": workflow,
         "timer_id": made["id"],
+        "trial_id": trial["id"],
         "audit_id": audit["id"],
         "owner": owner,
     }
@@ -78,7 +84,7 @@ COMMON = {"source": "job", "kind": "rest", "name": "a budget", "name:path": "x",
 # What has no row at all, in the place of somebody's.
 MISSING = {
     **COMMON,
-    **dict.fromkeys(("job_id", "connector_id", "workflow_id", "timer_id", "audit_id"), NOWHERE),
+    **dict.fromkeys(("job_id", "connector_id", "workflow_id", "timer_id", "trial_id", "audit_id"), NOWHERE),
     "due": microseconds(DUE),
     "letter_id": webhook_id(NOWHERE, DUE),
     "connector": "no such connector",

@@ -32,6 +32,7 @@ from include.api.routes import (
     records,
     stats,
     timers,
+    trials,
     workflows,
 )
 from include.api.threads import Threads
@@ -44,6 +45,7 @@ _MOST_SECONDS = 30.0
 _SWITCH_SECONDS = 0.0005
 ROUTES = (
     openapi,
+    trials,
     jobs,
     job_runs,
     executions,
