@@ -16,7 +16,7 @@ class ConfigError(MillraceError):
 
 
 class MisfitError(ConfigError):
-    """Fix a row's settings: `problems` are places in them, such as `headers.0`, and what is wrong there."""
+    """Fix a row: `problems` are places in it, such as `payload.headers.0`, and what is wrong there."""
 
     def __init__(self, message: str, problems: list[tuple[str, str]]) -> None:
         super().__init__(message)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from include.errors import ConfigError, MisfitError
-from include.model import Call, Config, Connector, Delivery, Job, Output, Page, Received, Source, Workflow
+from include.model import Call, Config, Connector, Delivery, Job, Output, Page, Received, Record, Source, Workflow
 from include.templates import Template
 
 _HERE = Path(__file__).parent
@@ -60,7 +60,7 @@ class SourceKind:
     """Where the records of one kind of connector come from.
 
     One that `pull`s does so in the triggerer, or, if its `pull` is an ordinary generator, on a worker; one that
-    `receive`s is pushed to, through the API.
+    `receive`s is pushed to, through the API. `warnings` says what of the config a preview's records do not bear out.
     """
 
     kind: str
@@ -68,6 +68,7 @@ class SourceKind:
     pull: Callable[[Source[Any]], AsyncIterator[Page]] | Callable[[Source[Any]], Iterator[Page]] | None
     receive: Callable[[Delivery[Any]], Awaitable[Received]] | None
     summary: str
+    warnings: Callable[[Any, Sequence[Record]], list[str]] | None = None
 
     @property
     def runs_on(self) -> Literal["triggerer", "worker", "api"]:
@@ -113,7 +114,7 @@ def source(kind: str) -> SourceKind:
     """Return the kind of a connector, or raise `ConfigError` that lists the kinds there are."""
     module = _module("connectors", kind, source_kinds())
     pull, receive = getattr(module, "pull", None), getattr(module, "receive", None)
-    return SourceKind(kind, module.Config, pull, receive, _summary(module))
+    return SourceKind(kind, module.Config, pull, receive, _summary(module), getattr(module, "warnings", None))
 
 
 def vet(row: Job | Connector | Workflow) -> None:
@@ -123,7 +124,7 @@ def vet(row: Job | Connector | Workflow) -> None:
     if isinstance(row, Job):
         action(row.kind).parse(row.payload)
         runs_on = action(row.kind).runs_on
-        vet_notify(row.notify)
+        _vet_notify_of(row)
     elif isinstance(row, Workflow):
         template_of(row)
         runs_on = action(row.kind).runs_on
@@ -131,11 +132,18 @@ def vet(row: Job | Connector | Workflow) -> None:
         kind = source(row.kind)
         kind.parse(row.config)
         runs_on = kind.runs_on
-        vet_notify(row.notify)
+        _vet_notify_of(row)
     if runs_on == "worker" and row.schedule.is_fast:
         raise ConfigError(f"kind {row.kind!r} runs on a worker, at most once a minute: write a slower schedule")
     if runs_on == "worker" and row.schedule.fixed_delay:
         raise ConfigError(f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate")
+
+
+def _vet_notify_of(row: Job | Connector) -> None:
+    try:
+        vet_notify(row.notify)
+    except MisfitError as error:
+        raise _within("notify", error) from error
 
 
 def check_conf(kind: str, payload: Mapping[str, Any], conf: Mapping[str, Any]) -> None:
@@ -167,13 +175,14 @@ def vet_notify(notify: dict[str, Any] | None) -> None:
     if not isinstance(kind, str) or not isinstance(payload, dict):
         raise ConfigError('notify: write {"kind": "slack", "payload": {...}}, a text and an object')
     if action(kind).runs_on == "worker":
-        raise ConfigError(f"notify: kind {kind!r} runs on a worker; write slack, email or webhook")
+        said = f"kind {kind!r} runs on a worker; write slack, email or webhook"
+        raise MisfitError(f"notify: {said}", [("kind", said)])
     _vet_templated(kind, notice_template(kind, payload))
 
 
 def notice_template(kind: str, payload: dict[str, Any]) -> Template:
     """A notify's payload as a template; what it does not give is as the kind says."""
-    return Template({**action(kind).notice, **payload})
+    return _template({**action(kind).notice, **payload})
 
 
 def template_of(workflow: Workflow) -> Template:
@@ -182,14 +191,28 @@ def template_of(workflow: Workflow) -> Template:
     field = action(workflow.kind).record_field
     if field is not None and field not in payload:
         payload = {**payload, field: "{{ records if workflow.batch_size > 1 else record }}"}
-    template = Template(payload)
+    template = _template(payload)
     code = action(workflow.kind).code_field
     if code is not None and template.covers((code,)):
-        raise ConfigError(f"{code} cannot be a template: what a record holds would be run; hand it over beside {code}")
+        said = f"{code} cannot be a template: what a record holds would be run; hand it over beside {code}"
+        raise MisfitError(said, [(f"payload.{code}", said)])
     if template.covers(("conn_id",)):
-        raise ConfigError("conn_id cannot be a template: what a record holds would choose whose secrets are used")
+        said = "conn_id cannot be a template: what a record holds would choose whose secrets are used"
+        raise MisfitError(said, [("payload.conn_id", said)])
     _vet_templated(workflow.kind, template)
     return template
+
+
+def _template(payload: dict[str, Any]) -> Template:
+    try:
+        return Template(payload)
+    except MisfitError as error:
+        raise _within("payload", error) from error
+
+
+def _within(root: str, error: MisfitError) -> MisfitError:
+    """The same, of what `root` holds."""
+    return MisfitError(str(error), [(f"{root}.{place}", said) for place, said in error.problems])
 
 
 def _vet_templated(kind: str, template: Template) -> None:
@@ -215,7 +238,8 @@ def _module(folder: str, kind: str, known: tuple[str, ...]) -> ModuleType:
     if kind not in known:
         close = difflib.get_close_matches(kind, known, n=1)
         hint = f"did you mean {close[0]!r}? " if close else ""
-        raise ConfigError(f"unknown kind {kind!r}; {hint}there are: {', '.join(known)}")
+        said = f"unknown kind {kind!r}; {hint}there are: {', '.join(known)}"
+        raise MisfitError(said, [("kind", said)])
     return import_module(f"include.{folder}.{kind}")
 
 
@@ -232,7 +256,7 @@ def _parse(config: type[Config], settings: dict[str, Any], what: str, root: str)
 
 
 def _misfit(what: str, problems: Any, root: str) -> MisfitError:
-    places = [(_place(problem["loc"]), str(problem["msg"])) for problem in problems]
+    places = [(_place((root, *problem["loc"])), str(problem["msg"])) for problem in problems]
     return MisfitError(f"{what}: {_spell(problems, root)}", places)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from starlette.datastructures import State
 
 from include.api.app import create_app
 from include.documents.caller import Caller
@@ -76,10 +78,17 @@ class Api:
         return self._client.request(method, whole, params=query, headers={**self._headers, **spelt}, **content)
 
 
+@lru_cache(maxsize=4)
+def _app(chosen: Settings) -> FastAPI:
+    """It takes a tenth of a second to make, and is started and ended for each test."""
+    return create_app(chosen, login=stated_login)
+
+
 @contextmanager
 def api_of(database_url: str, **settings: Any) -> Iterator[Api]:
     """The API on a database; an admin is calling."""
-    app = create_app(Settings(database_url=database_url, **settings), login=stated_login)
+    app = _app(Settings(database_url=database_url, **settings))
+    app.state = State()  # as that of a new one: what an earlier test has found out is not remembered
     with TestClient(app, base_url="http://millrace.test") as client:
         yield Api(client, ADMIN)
 

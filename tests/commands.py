@@ -11,7 +11,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from include.errors import ConfigError
+from include.errors import ConfigError, RefusedError
 from include.settings import settings
 
 Run = Callable[..., Result]
@@ -45,7 +45,7 @@ def refusing(app: typer.Typer) -> Refused:
     def call(*words: str, input: str | None = None) -> str:
         result = CliRunner().invoke(app, words, input=input)
         assert result.exit_code == 1
-        assert isinstance(result.exception, ConfigError), (result.output, result.exception)
+        assert isinstance(result.exception, ConfigError | RefusedError), (result.output, result.exception)
         return str(result.exception)
 
     return call

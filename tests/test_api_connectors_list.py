@@ -51,7 +51,7 @@ def test_pages_follow_each_other_in_every_order(api: Api, db: DictConnection) ->
 @pytest.mark.parametrize(
     ("state", "assignments"),
     [
-        ("ERROR", "error = 'bad', is_active = false"),
+        ("error", "error = 'bad', is_active = false"),
         ("paused", "is_active = false, failing_since = now()"),
         ("paused", "paused_until = now() + interval '1 hour'"),
         ("failing", "failing_since = now(), failures = 7, not_before = now() + interval '1 hour'"),
@@ -64,7 +64,7 @@ def test_the_filter_by_state_finds_what_a_document_says(
 ) -> None:
     """A connector is found by the state that it is shown with, and by no other."""
     add(db, "shop", assignments)
-    for asked in ("active", "paused", "failing", "rate-limited", "ERROR"):
+    for asked in ("active", "paused", "failing", "rate-limited", "error"):
         found = ok(api.get("/connectors", state=asked))["items"]
         assert [row["state"] for row in found] == ([state] if asked == state else [])
     problem(api.get("/connectors", state="odd"), 422)

@@ -75,8 +75,11 @@ def test_a_preview_shows_what_a_pull_would_do(api: Api, db: DictConnection, sour
     assert (page["count"], [record["key"] for record in page["records"]]) == (10, ["10", "11", "12", "13", "14"])
     assert (made["next_cursor"], made["error"], made["pushed_to"]) == (page["cursor"], None, None)
     assert not made["caught_up"]
+    assert made["warnings"] == []
+    [warning] = ok(api.post("/connectors/preview", connector(source.url, primary_key="ID")))["warnings"]
+    assert warning.startswith("primary_key: none of these 10 records has anything at ID")
     assert ok(api.post("/connectors/preview?pages=3", connector(source.url)))["pages"][2]["count"] == 10
-    assert [path for path, _ in source.asked] == ["/", "/", "/?page=2", "/?page=3"]
+    assert [path for path, _ in source.asked] == ["/", "/", "/", "/?page=2", "/?page=3"]
     assert db.execute("select id from connector union select id from audit").fetchall() == []
 
 

@@ -54,12 +54,12 @@ def test_discarding_resolves_them(api: Api, db: DictConnection, letters: list[An
     assert ok(api.get("/dead-letters"))["items"] == []
     for letter in letters:
         path = f"/dead-letters/{letter['source']}/{letter['id']}"
-        assert "is resolved: it was discarded at" in problem(api.post(path + "/discard"), 422)
+        assert "is resolved: it was discarded at" in problem(api.post(path + "/discard"), 409)
         assert ok(api.get(path))["finished_at"] is not None
     for letter in letters[:2]:
         shown = ok(api.post(f"/dead-letters/{letter['source']}/{letter['id']}/redrive"))
         assert shown["status"] == "redriving"
-    assert "is resolved" in problem(api.post(f"/dead-letters/workflow/{letters[2]['id']}/redrive"), 422)
+    assert "is resolved" in problem(api.post(f"/dead-letters/workflow/{letters[2]['id']}/redrive"), 409)
 
 
 def test_all_that_are_named_or_none(api: Api, db: DictConnection, letters: list[Any]) -> None:
@@ -68,15 +68,15 @@ def test_all_that_are_named_or_none(api: Api, db: DictConnection, letters: list[
     missing = {"source": "timer", "id": "timer_999"}
     assert problem(api.post("/dead-letters/redrive", {"ids": [*letters, missing]}), 404).endswith("timer timer_999")
     db.execute("update timer set status = 'fired', base_attempt = 1")
-    assert "is resolved: it was redriven" in problem(api.post("/dead-letters/redrive", {"ids": letters}), 422)
-    assert "is resolved: it was redriven" in problem(api.post("/dead-letters/discard", {"ids": letters}), 422)
+    assert "is resolved: it was redriven" in problem(api.post("/dead-letters/redrive", {"ids": letters}), 409)
+    assert "is resolved: it was redriven" in problem(api.post("/dead-letters/discard", {"ids": letters}), 409)
     assert (rows(db)[0], rows(db)[2]) == (before[0], before[2])
 
 
 def test_what_is_being_sent_is_not_discarded(api: Api, db: DictConnection) -> None:
     """Whoever is at it comes to its end first."""
     timer = fail(db, NOON, status="firing", base_attempt=1, error=None)
-    assert "being sent again just now (firing)" in problem(api.post(f"/dead-letters/timer/{timer}/discard"), 422)
+    assert "being sent again just now (firing)" in problem(api.post(f"/dead-letters/timer/{timer}/discard"), 409)
 
 
 def test_what_is_gone_cannot_be_sent_again(api: Api, db: DictConnection, job: int, letters: list[Any]) -> None:
@@ -87,7 +87,7 @@ def test_what_is_gone_cannot_be_sent_again(api: Api, db: DictConnection, job: in
     for letter, said in ((letters[0], "its job was deleted"), (letters[2], "no longer has its record")):
         path = f"/dead-letters/{letter['source']}/{letter['id']}"
         assert ok(admin.get(path))["kept"] is False
-        assert said in problem(admin.post(path + "/redrive"), 422)
+        assert said in problem(admin.post(path + "/redrive"), 409)
         assert ok(admin.post("/dead-letters/redrive", {"source": letter["source"]}))["count"] == 0
         assert ok(admin.post(path + "/discard"))["status"] == "discarded"
 

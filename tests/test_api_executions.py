@@ -61,6 +61,7 @@ def test_an_execution_is_shown_with_all_that_is_known(api: Api, db: DictConnecti
     assert (shown["status"], shown["error"], shown["code"], shown["attempt"]) == ("failed", "HTTP 500", 500, 1)
     assert (shown["lateness"], shown["duration"]) == (0.08, 0.12)
     assert shown["attempts"][0]["ms"] == 120.0
+    assert shown["attempts"][0]["at"].endswith("Z")
     assert shown["webhook_id"] == webhook_id(job_id, T0)
     elsewhere = T0.astimezone(timezone(timedelta(hours=2))).isoformat()
     microseconds = shown["webhook_id"].rpartition("_")[2]

@@ -47,7 +47,7 @@ def test_a_job_that_would_do_is_valid_and_not_stored(api: Api, db: DictConnectio
     [
         ({"every": "soon"}, "body.every", "'soon' is not a duration"),
         ({"nmae": "x"}, "body.nmae", "Extra inputs"),
-        ({"kind": "pong"}, "body", "unknown kind 'pong'"),
+        ({"kind": "pong"}, "body.kind", "unknown kind 'pong'"),
         ({"payload": {}}, "body.payload.url", "Field required"),
         ({"every": None, "run_at": "2020-01-01T00:00:00Z"}, "body.run_at", "not in the future"),
         ({"every": None, "cron": "99 99 * * *"}, "body", "cron"),
@@ -81,24 +81,25 @@ def test_only_who_may_write_validates(api: Api) -> None:
 def test_many_jobs_are_added_at_once(api: Api, db: DictConnection) -> None:
     """A thousand in one request, their ids in its order; with a key, once."""
     jobs = [job(f"job {number}", external_id=f"x{number}") for number in range(1000)]
-    ids = ok(api.post("/jobs/bulk", jobs, Idempotency_Key="k"), 201)["ids"]
+    ids = ok(api.post("/jobs/bulk", {"jobs": jobs}, Idempotency_Key="k"), 201)["ids"]
     assert ids == sorted(ids)
-    assert ok(api.post("/jobs/bulk", jobs, Idempotency_Key="k"), 201)["ids"] == ids
-    assert ok(api.post("/jobs/bulk", jobs[:2]), 201)["ids"] == ids[:2]
+    assert ok(api.post("/jobs/bulk", {"jobs": jobs}, Idempotency_Key="k"), 201)["ids"] == ids
+    assert ok(api.post("/jobs/bulk", {"jobs": jobs[:2]}), 201)["ids"] == ids[:2]
     assert count(db) == 1000
-    problem(api.post("/jobs/bulk", [*jobs, job()]), 422)
-    problem(api.post("/jobs/bulk", []), 422)
+    for wrong in ({"jobs": [*jobs, job()]}, {"jobs": []}, {}, jobs[:1]):
+        problem(api.post("/jobs/bulk", wrong), 422)
 
 
 @pytest.mark.parametrize(
     ("change", "status", "said"),
     [
-        ({"every": "soon"}, 422, "body.2.every: 'soon' is not a duration"),
-        ({"kind": "pong"}, 422, "body.2: unknown kind 'pong'"),
-        ({"timezone": "Mars/Olympus"}, 422, "body.2: "),
-        ({"name": "job 0"}, 409, "body.2: this owner has a job with this name already"),
-        ({"owner": "bob"}, 403, "body.2: owner"),
-        ({"kind": "shell", "payload": {"command": "true"}}, 403, "body.2: "),
+        ({"every": "soon"}, 422, "body.jobs.2.every: 'soon' is not a duration"),
+        ({"kind": "pong"}, 422, "body.jobs.2.kind: unknown kind 'pong'"),
+        ({"timezone": "Mars/Olympus"}, 422, "body.jobs.2: "),
+        ({"payload": {}}, 422, "body.jobs.2.payload.url: Field required"),
+        ({"name": "job 0"}, 409, "body.jobs.2: this owner has a job with this name already"),
+        ({"owner": "bob"}, 403, "body.jobs.2: owner"),
+        ({"kind": "shell", "payload": {"command": "true"}}, 403, "body.jobs.2: "),
     ],
 )
 def test_of_many_jobs_all_are_added_or_none(
@@ -107,7 +108,7 @@ def test_of_many_jobs_all_are_added_or_none(
     """If one is refused none is there, and the answer says which one, and why."""
     jobs = [job(f"job {number}") for number in range(4)]
     jobs[2] |= change
-    assert said in problem(api.as_(ALICE).post("/jobs/bulk", jobs), status)
+    assert said in problem(api.as_(ALICE).post("/jobs/bulk", {"jobs": jobs}), status)
     assert count(db) == 0
 
 
@@ -115,7 +116,7 @@ def test_a_quota_holds_for_many_at_once(api: Api, db: DictConnection) -> None:
     """What is one too many takes the others with it."""
     db.execute("insert into quota (owner, max_rows) values ('alice', 2)")
     assert "2 rows are the most" in problem(
-        api.as_(ALICE).post("/jobs/bulk", [job(f"job {number}") for number in range(3)]), 403
+        api.as_(ALICE).post("/jobs/bulk", {"jobs": [job(f"job {number}") for number in range(3)]}), 403
     )
     assert count(db) == 0
 
@@ -125,7 +126,7 @@ def test_a_quota_holds_for_many_that_are_resumed(api: Api, db: DictConnection) -
     db.execute("insert into quota (owner, max_fires_per_minute) values ('alice', 3)")
     alice = api.as_(ALICE)
     jobs = [job(f"job {number}", every=30, is_active=False) for number in range(2)]
-    ids = ok(alice.post("/jobs/bulk", jobs), 201)["ids"]
+    ids = ok(alice.post("/jobs/bulk", {"jobs": jobs}), 201)["ids"]
     assert "3 fires per minute" in problem(alice.post("/jobs/bulk-resume", {"ids": ids}), 403)
     assert db.execute("select from job where is_active").fetchone() is None
     ok(alice.post("/jobs/bulk-resume", {"ids": ids[:1]}))
@@ -133,7 +134,7 @@ def test_a_quota_holds_for_many_that_are_resumed(api: Api, db: DictConnection) -
 
 def test_many_jobs_are_paused_resumed_and_deleted(api: Api, db: DictConnection) -> None:
     """All that are named and no other; naming one twice does no harm."""
-    ids = ok(api.post("/jobs/bulk", [job(f"job {number}", owner="alice") for number in range(4)]), 201)["ids"]
+    ids = ok(api.post("/jobs/bulk", {"jobs": [job(f"job {number}", owner="alice") for number in range(4)]}), 201)["ids"]
     some = {"ids": [ids[2], ids[0], ids[2]]}
     alice = api.as_(ALICE)
 
@@ -153,7 +154,7 @@ def test_many_jobs_are_paused_resumed_and_deleted(api: Api, db: DictConnection) 
 @pytest.mark.parametrize("verb", ["pause", "resume", "delete"])
 def test_of_many_jobs_all_change_or_none(api: Api, db: DictConnection, verb: str) -> None:
     """If some are not there, or not the caller's, the answer names them, and nothing has changed."""
-    hers = ok(api.as_(ALICE).post("/jobs/bulk", [job(is_active=False), job("b")]), 201)["ids"]
+    hers = ok(api.as_(ALICE).post("/jobs/bulk", {"jobs": [job(is_active=False), job("b")]}), 201)["ids"]
     his = ok(api.as_(BOB).post("/jobs", job()), 201)["id"]
     before = db.execute("select * from job order by id").fetchall()
     path = f"/jobs/bulk-{verb}"
@@ -168,7 +169,7 @@ def test_a_viewer_changes_nothing_in_bulk(api: Api, db: DictConnection) -> None:
     """Who may only look adds nothing, and does not touch even what belongs to him."""
     mine = ok(api.post("/jobs", job(owner="viewer")), 201)["id"]
     viewer = api.as_(VIEWER)
-    problem(viewer.post("/jobs/bulk", [job("b")]), 403)
+    problem(viewer.post("/jobs/bulk", {"jobs": [job("b")]}), 403)
     for verb in ("pause", "resume", "delete"):
         problem(viewer.post(f"/jobs/bulk-{verb}", {"ids": [mine]}), 403)
     problem(viewer.post(f"/jobs/{mine}/run"), 403)

@@ -192,7 +192,7 @@ def test_a_notify_that_could_not_tell_anybody_is_refused(api: Api, db: DictConne
     for bad, said in (
         ({"kind": "smoke"}, "smoke"),
         ({"kind": "sql", "payload": {}}, "runs on a worker"),
-        ({"kind": "webhook", "payload": {}}, "url"),
+        ({"kind": "webhook", "payload": {}}, "body.payload.url: Field required"),
         ({**HOOK, "on": ["fire"]}, "body.on"),
         ({**HOOK, "after": 0}, "body.after"),
         ({"on": ["failure"]}, "kind"),

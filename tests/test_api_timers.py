@@ -162,7 +162,7 @@ def test_a_quota_holds_for_timers_that_wait(api: Api, db: DictConnection) -> Non
     alice = api.as_(ALICE)
     db.execute("insert into quota (owner, max_rows) values ('alice', 2)")
     problem(alice.post("/timers/bulk", {"timers": [timer()] * 3}), 403)
-    ids = [one["id"] for one in ok(alice.post("/timers/bulk", {"timers": [timer()] * 2}), 201)["timers"]]
+    ids = ok(alice.post("/timers/bulk", {"timers": [timer()] * 2}), 201)["ids"]
     assert "2 rows are the most" in problem(alice.post("/timers", timer()), 403)
     assert count(db) == 2
     ok(alice.post(f"/timers/{ids[0]}/cancel"))

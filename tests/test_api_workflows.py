@@ -79,6 +79,18 @@ def test_a_bad_workflow_is_refused_with_the_reason(
     assert one(db, "select count(*) as n from workflow") == {"n": 0}
 
 
+def test_a_template_that_is_none_is_said_with_its_place(api: Api, issues: int) -> None:
+    """Which text of the payload it is, and which line of it, if it has several."""
+    payload = {"url": URL, "body": {"items": [{"title": "{{ record.key }}\n{{ record.payload.title }\n"}]}}
+    answer = api.post("/workflows", workflow(kind="webhook", payload=payload))
+    problem(answer, 422)
+    [error] = answer.json()["errors"]
+    assert error["place"] == "body.payload.body.items.0.title"
+    assert error["detail"].startswith("line 2 of the template: ")
+    secret = api.post("/workflows", workflow(kind="webhook", payload={"url": URL, "conn_id": "{{ owner }}"}))
+    assert "body.payload.conn_id: conn_id cannot be a template" in problem(secret, 422)
+
+
 def test_others_connectors_are_not_there(api: Api, db: DictConnection, issues: int) -> None:
     """A workflow reads a connector of its maker's: one of somebody else's is answered as one that does not exist."""
     assert "no connector named 'issues'" in problem(api.as_(BOB).post("/workflows", workflow()), 422)
@@ -179,8 +191,8 @@ def test_lists_are_filtered_searched_and_paged(api: Api, db: DictConnection, iss
     for query, found in (
         ({"state": "active"}, [ids[0], ids[5]]),
         ({"state": "paused"}, [ids[1]]),
-        ({"state": "STOPPED"}, [ids[2]]),
-        ({"state": "ERROR"}, [ids[3]]),
+        ({"state": "stopped"}, [ids[2]]),
+        ({"state": "error"}, [ids[3]]),
         ({"state": "waiting"}, [ids[4]]),
         ({"connector_id": other}, [ids[5]]),
         ({"kind": "ping"}, [ids[5]]),

@@ -156,7 +156,11 @@ def test_an_error_names_the_file_and_the_line(file: Path, db: DictConnection) ->
     file.write_text(FILE.replace("5m", "soon"))
     assert f"{file}:5: jobs.heartbeat.every: 'soon' is not a duration" in refused("apply", "-f", str(file))
     file.write_text(FILE.replace("kind: ping", "kind: pong"))
-    assert f"{file}:3: jobs.heartbeat: unknown kind 'pong'" in refused("apply", "-f", str(file))
+    assert f"{file}:4: jobs.heartbeat.kind: unknown kind 'pong'" in refused("apply", "-f", str(file))
+    file.write_text(FILE.replace("      url: https://example.com/\n", "      body:\n        a: 1\n"))
+    said = refused("apply", "-f", str(file))
+    assert f"{file}:6: jobs.heartbeat.payload.url: Field required" in said
+    assert f"{file}:7: jobs.heartbeat.payload.body: Extra inputs are not permitted" in said
     db.execute("insert into job (name, kind, external_id) values ('heartbeat', 'ping', 'other')")
     file.write_text(FILE)
     assert f"{file}:3: jobs.heartbeat: this owner has a job with this name" in refused("apply", "-f", str(file))
@@ -201,6 +205,8 @@ def test_the_same_over_the_api(file: Path, url: str, db: DictConnection, monkeyp
     assert f"{file}:5: jobs.heartbeat.every: 'soon' is not a duration" in refused("apply", "-f", str(file))
     file.write_text(FILE + "budgets: {}\n")
     assert f"{file}:14: budgets: budgets are for admins" in refused("apply", "-f", str(file))
+    file.write_text(FILE.replace("kind: ping", "kind: pong") + "---\nversion: 1\nowner: bob\n")
+    assert f"{file}:16: owner: rows of your own only" in refused("apply", "-f", str(file))
 
 
 def test_a_login_over_the_api_that_does_not_work_is_said(file: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,6 +59,14 @@ def test_a_file_is_previewed_before_it_is_a_row(run: Run, file: str, shop: str, 
     assert db.execute("select count(*) as rows from connector").fetchone() == {"rows": 0}
 
 
+def test_a_setting_that_no_record_bears_out_is_warned_of(run: Run, file: str) -> None:
+    """For people it is a remark beside the records, for scripts a part of the document."""
+    Path(file).write_text(Path(file).read_text().replace("primary_key: id", "primary_key: ID"))
+    said = "primary_key: none of these 3 records has anything at ID"
+    assert f"warning: {said}" in run("preview", "--file", file).stderr
+    assert document(run("preview", "--file", file, "--json"))["warnings"][0].startswith(said)
+
+
 def test_a_preview_for_scripts_is_one_document(run: Run, file: str) -> None:
     """All there is to know, with the records as they are."""
     result = run("preview", "--file", file, "--pages", "5", "--json")

@@ -31,7 +31,7 @@ def mark(db: DictConnection, name: str, assignments: str, *values: object) -> No
 @pytest.mark.parametrize(
     ("assignments", "state", "shown"),
     [
-        ("error = 'bad', is_active = false", "ERROR", "ERROR"),
+        ("error = 'bad', is_active = false", "error", "error"),
         ("is_active = false", "paused", "paused"),
         ("paused_until = now() + interval '1 hour'", "paused", "paused until 2"),
         ("failing_since = '2026-01-02 03:04:05+00', failures = 7", "failing", "failing"),
@@ -145,7 +145,7 @@ def test_show_and_list_survive_a_row_that_makes_no_sense(run: Run, db: DictConne
     db.execute("insert into connector (name, kind) values ('bad', 'nonsense')")
     assert [connector["name"] for connector in document(run("list", "--json"))] == ["bad"]
     assert "unknown kind 'nonsense'" in run("show", "bad").stdout
-    assert document(run("show", "bad", "--json"))["state"] == "ERROR"
+    assert document(run("show", "bad", "--json"))["state"] == "error"
 
 
 @pytest.mark.parametrize(

@@ -129,7 +129,7 @@ def test_show_tells_everything(run: Run, db: DictConnection) -> None:
         assert part in text
     shown = document(run("show", str(row["id"]), "--json"))
     assert set(row) - {"schedule_revision", "schedule_changed_at"} <= set(shown)
-    assert (shown["state"], shown["timeout"], shown["max_lateness"]) == ("ERROR", 30.0, 3600.0)
+    assert (shown["state"], shown["timeout"], shown["max_lateness"]) == ("error", 30.0, 3600.0)
     assert (len(shown["next"]), len(shown["executions"])) == (5, 5)
 
 
@@ -140,4 +140,4 @@ def test_show_and_list_survive_a_row_that_makes_no_sense(run: Run, db: DictConne
     shown = document(run("show", "bad", "--json"))
     assert shown["next"] == []
     assert shown["error"]
-    assert "ERROR" in run("show", "bad").stdout
+    assert "error" in run("show", "bad").stdout

@@ -43,7 +43,7 @@ def three(run: Run, db: DictConnection, issues: int) -> list[int]:
 def test_list_shows_how_workflows_are(run: Run, three: list[int]) -> None:
     """One line per workflow, with its lag; one that has stopped comes with the record, the error and the remedies."""
     a, b, c = document(run("workflows list --json"))
-    assert [a["state"], b["state"], c["state"]] == ["active", "STOPPED", "paused"]
+    assert [a["state"], b["state"], c["state"]] == ["active", "stopped", "paused"]
     assert (a["connector"], a["schedule"], a["owner"]) == ("issues", "every 30 s", "ada@example.com")
     assert (a["position"], a["head"], a["lag_records"]) == (0, 2, 2)
     assert 600 <= a["lag_seconds"] < 700
@@ -52,7 +52,7 @@ def test_list_shows_how_workflows_are(run: Run, three: list[int]) -> None:
     header, *lines = result.stdout.splitlines()
     assert header.split()[:5] == ["id", "name", "owner", "connector", "kind"]
     assert "10m" in lines[0]
-    assert "STOPPED" in lines[1]
+    assert "stopped" in lines[1]
     assert result.stderr.startswith(f"workflow {b['id']} (b): stopped at record 1: HTTP 422: no such field; ")
     assert f"`./millrace workflows retry {b['id']}`" in result.stderr
     assert f"`./millrace workflows skip {b['id']}`" in result.stderr
@@ -136,7 +136,7 @@ def test_show_tells_everything(run: Run, db: DictConnection, three: list[int]) -
     assert "2 of 2, caught up" in text
     shown = document(run(f"workflows show {three[2]} --json"))
     assert set(workflows.find(db, "c")) - {"schedule_revision", "schedule_changed_at"} <= set(shown)
-    assert (shown["state"], shown["every"], shown["timeout"]) == ("ERROR", 90.0, 30.0)
+    assert (shown["state"], shown["every"], shown["timeout"]) == ("error", 90.0, 30.0)
     assert [letter["position"] for letter in shown["newest_dead_letters"]] == [1]
     assert len(document(run("workflows show a --json"))["next"]) == 5
     assert "0 of 2, 2 records ahead, the oldest 10m" in run("workflows show a").stdout
@@ -156,7 +156,7 @@ def test_lag_puts_first_what_needs_a_person(run: Run, db: DictConnection, three:
     assert [row["name"] for row in rows] == ["b", "a", "c"]
     columns = db.execute("select column_name from information_schema.columns where table_name = 'workflow_lag'")
     assert {row["column_name"] for row in columns} <= set(rows[0])
-    assert (rows[0]["state"], rows[0]["stopped_at"], rows[0]["stopped_by"]) == ("STOPPED", 1, "HTTP 422: no such field")
+    assert (rows[0]["state"], rows[0]["stopped_at"], rows[0]["stopped_by"]) == ("stopped", 1, "HTTP 422: no such field")
     assert (rows[2]["lag_records"], rows[2]["dead_letters"]) == (0, 1)
     result = run("workflows lag")
     assert len(result.stdout.splitlines()) == 4

@@ -100,7 +100,8 @@ def test_all_happens_or_nothing(db: DictConnection) -> None:
     assert [place for place, _ in caught.value.problems] == ["documents.0.jobs.d.x"]
     with pytest.raises(InvalidDocumentError) as caught:
         applied(db, {"jobs": {"a": job(), "b": job(kind="pong"), "c": job(payload={})}})
-    assert [place for place, _ in caught.value.problems] == ["documents.0.jobs.b", "documents.0.jobs.c"]
+    places = [place for place, _ in caught.value.problems]
+    assert places == ["documents.0.jobs.b.kind", "documents.0.jobs.c.payload.url"]
     assert rows(db, "select name from job") == []
 
 
@@ -147,7 +148,9 @@ def test_what_cannot_change_is_made_anew_only_if_that_is_said(db: DictConnection
         ("workflows", "replace", "w"),
     ]
     assert found.steps[0].records == 3
-    with pytest.raises(RefusedError, match=r"connectors\.c, workflows\.v, workflows\.w: with another kind"):
+    with pytest.raises(
+        RefusedError, match=r"0\.connectors\.c: with another kind.* \(so it is with workflows\.v, workflows\.w\)"
+    ):
         applied(db, after)
     applied(db, after, replace=True)
     assert rows(db, "select external_id, kind, head from connector order by id") == [("d", "rest", 0), ("c", "feed", 0)]
@@ -171,8 +174,8 @@ def test_users_apply_what_is_theirs(db: DictConnection) -> None:
     """Rows of others, budgets, and kinds and connections for admins are a 403; a viewer may not even plan."""
     applied(db, {"jobs": {"a": job()}}, {"owner": "alice", "jobs": {"b": job()}}, caller=ADMIN)
     for written, said in (
-        ({"owner": "bob", "jobs": {"a": job()}}, "owner: rows of your own only"),
-        ({"notify": {"bob": {"on": []}}}, "owner: rows of your own only"),
+        ({"owner": "bob", "jobs": {"a": job()}}, "documents.0.owner: rows of your own only"),
+        ({"notify": {"bob": {"on": []}}}, "documents.0.notify.bob: rows of your own only"),
         ({"budgets": {}}, "budgets are for admins"),
         (
             {"jobs": {"s": {"kind": "shell", "payload": {"command": "true"}, "every": "5m"}}},

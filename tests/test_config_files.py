@@ -87,3 +87,15 @@ def test_errors_about_documents_are_told_as_errors_about_lines(tmp_path: Path) -
     assert files.locate("documents.0.jobs.a.b.every: no duration") == f"{folder}/a.yaml:5: jobs.a.b.every: no duration"
     assert files.locate("body.documents.0.jobs.a.b.x: none") == f"{folder}/a.yaml:3: jobs.a.b.x: none"
     assert files.locate("there is no database: none") == "there is no database: none"
+    assert files.locate_at("documents.0", "none") == f"{folder}/a.yaml:1: none"
+    assert files.locate_at("", "none") == "none"
+
+
+def test_keys_may_hold_whatever_separates_places(tmp_path: Path) -> None:
+    """A colon, a dot or a blank in a key leads to no other line than its own; inner fields have lines as well."""
+    text = "version: 1\njobs:\n  'a: b.c':\n    payload:\n      body: {title: x,\n             id: y}\n  a: {}\n"
+    files = read_files([write(tmp_path, a_yaml=text)], {})
+    for place, line in (("", 3), (".every", 3), (".payload", 4), (".payload.url", 4), (".payload.body.id", 6)):
+        whole = f"documents.0.jobs.a: b.c{place}"
+        expected = f"{tmp_path}/a.yaml:{line}: jobs.a: b.c{place}: none: at all"
+        assert files.locate(f"{whole}: none: at all") == files.locate_at(whole, "none: at all") == expected

@@ -71,7 +71,7 @@ job_rows = st.fixed_dictionaries(
         "disable_after": st.integers(1, 10),
         "notify": notifies,
     },
-)
+).filter(lambda row: row.get("jitter", timedelta(0)) <= row.get("every", timedelta.max))
 connector_rows = st.fixed_dictionaries(
     {
         "name": names,
@@ -111,7 +111,7 @@ def unique(rows: list[dict[str, Any]], *name: str) -> list[dict[str, Any]]:
     return different(different(rows, *name), "owner", "external_id")
 
 
-@settings(max_examples=35, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     made=st.fixed_dictionaries(
         {

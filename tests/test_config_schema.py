@@ -93,7 +93,7 @@ def test_the_schema_takes_what_apply_does(db: DictConnection) -> None:
     assert list(VALIDATOR.iter_errors(document)) == []
     variables = {"SUBJECT": "x", "SINCE": "x", "LIMIT": "5", "FEED": URL, "URL": URL, "STATUS": "200"}
     variables |= {"RETRIES": "1", "ON": "true", "SIZE": "5"}
-    assert len(planned(db, Environment(variables).resolve(document, "here")).steps) == 11
+    assert len(planned(db, Environment(variables).resolve(document, str)).steps) == 11
 
 
 def test_every_kind_has_its_settings_in_the_schema() -> None:

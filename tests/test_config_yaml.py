@@ -66,7 +66,8 @@ def test_json_is_read_with_its_escapes() -> None:
         ("? [a]\n: 1\n", "x.yaml:1:3: a key must be a text"),
         ("a: 1e999", "x.yaml:1:4: 1e999 is too large a number"),
         ("a: " + "[" * 100_000, "x.yaml:1:"),
-        ("a: \0", "x.yaml: not YAML"),
+        ("a: \0", "x.yaml:1: not YAML"),
+        ("# äöü\n\na: 1\nb: \7\n", "x.yaml:4: not YAML: control characters are not allowed (#x0007)"),
         (BOMB, "holds more than 1,000,000 values"),
     ],
 )
@@ -87,7 +88,7 @@ def test_aliases_repeat_what_an_anchor_says() -> None:
 def test_what_is_escaped_names_no_variable(value: Any) -> None:
     """An export can be applied in whatever environment: nothing in it is taken for a reference."""
     environment = Environment({})
-    assert environment.resolve(escape(value), "here") == value
+    assert environment.resolve(escape(value), str) == value
     assert (environment.missing, environment.unclear) == ({}, [])
 
 
@@ -95,7 +96,7 @@ def test_a_reference_stands_for_a_variable_inside_any_text() -> None:
     """Variables are put in wherever a text names them, and what they hold is not looked at again."""
     environment = Environment({"HOST": "h", "_1": "${HOST}"})
     value = {"url": "https://${HOST}:${_1}/$${HOST}", "list": ["${HOST}"], "${HOST}": 1, "price": "$5 {x}"}
-    assert environment.resolve(value, "here") == {
+    assert environment.resolve(value, str) == {
         "url": "https://h:${HOST}/${HOST}",
         "list": ["h"],
         "${HOST}": 1,
@@ -107,7 +108,7 @@ def test_all_missing_variables_are_named_at_once(tmp_path: Path) -> None:
     """Who has forgotten two variables is told of both, each with the place that names it first."""
     file = tmp_path / "a.yaml"
     file.write_text("version: 1\njobs:\n  a:\n    kind: ping\n    payload: {url: '${HOST}'}\n  b: {kind: '${KIND}'}\n")
-    with pytest.raises(ConfigError, match=rf"lacks .* HOST \({file}:3\), KIND \({file}:6\)"):
+    with pytest.raises(ConfigError, match=rf"lacks .* HOST \({file}:5\), KIND \({file}:6\)"):
         read_files([str(file)], {})
     file.write_text("version: 1\njobs: {a: {kind: '${no-name}'}}\n")
     with pytest.raises(ConfigError, match=r"a\.yaml:2: \$\{ is followed by no name"):

@@ -111,6 +111,41 @@ async def test_a_preview_goes_on_from_the_cursor_until_there_is_no_more(http: Eg
     assert rest.caught_up
 
 
+@pytest.mark.parametrize(
+    ("config", "warned"),
+    [
+        ({"primary_key": "id"}, []),
+        ({"primary_key": "ID"}, ["primary_key: none of these 20 records has anything at ID; what has no key is known"]),
+        ({"primary_key": ["id", "$.a.b"]}, ["primary_key: none of these 20 records has anything at $.a.b"]),
+        ({"incremental": {"cursor_path": "id"}}, []),
+        (
+            {"incremental": {"cursor_path": "updated"}},
+            ["incremental.cursor_path: none of these 20 records has anything at updated; each pull will begin where"],
+        ),
+    ],
+)
+async def test_settings_that_no_record_bears_out_are_warned_of(
+    http: Egress, config: dict[str, Any], warned: list[str]
+) -> None:
+    """A path that leads to nothing in any of the records is a mistake most of the time, and would not show."""
+    async with serving(numbered(3)) as server:
+        row = connector("rest", {"base_url": server.url("/"), "data_selector": "items", **config})
+        made = await preview(row, connection=None, http=http, pages=2)
+    assert len(made.warnings) == len(warned)
+    assert all(warning.startswith(said) for warning, said in zip(made.warnings, warned, strict=True))
+
+
+async def test_where_there_are_no_records_there_is_nothing_to_warn_of(http: Egress) -> None:
+    """A source that is empty at present says nothing about its fields."""
+
+    async def empty(_: web.Request) -> web.StreamResponse:
+        return web.json_response([])
+
+    async with serving(empty) as server:
+        row = connector("rest", {"base_url": server.url("/"), "primary_key": "id"})
+        assert (await preview(row, connection=None, http=http, pages=1)).warnings == ()
+
+
 async def test_what_came_before_an_error_is_shown_beside_it(http: Egress) -> None:
     """A source that fails on its second page: the first page, both requests, and the error."""
 

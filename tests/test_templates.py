@@ -298,7 +298,7 @@ def test_a_payload_is_kept_as_written() -> None:
 
 def test_compile_errors_have_the_place_and_the_line() -> None:
     """A text of several lines says which one is wrong; one of a single line does not."""
-    with pytest.raises(ConfigError, match=r"^body\.items\.0\.name: line 3: unexpected '}'$"):
+    with pytest.raises(ConfigError, match=r"^body\.items\.0\.name: line 3 of the template: unexpected '}'$"):
         Template({"body": {"items": [{"name": "a\nb\n{{ x } }"}]}})
     with pytest.raises(ConfigError, match=r"^url: unexpected '}'$"):
         Template({"url": "{{ x } }"})

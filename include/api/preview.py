@@ -72,6 +72,9 @@ class Preview(Shown):
     pages: list[Sample]
     next_cursor: Any
     caught_up: bool = Field(description="Whether there are no more pages at present.")
+    warnings: list[str] = Field(
+        description="Settings that the records do not bear out, such as a `primary_key` that none of them has."
+    )
     error: str | None
     pushed_to: str | None = Field(description="Where records are pushed to, if the kind does not pull.")
 

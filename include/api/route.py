@@ -25,6 +25,8 @@ from include.errors import RefusedError
 
 _MOST_BYTES = 1024 * 1024
 _MOST_SECONDS = 30.0
+# Reading more keeps everybody else waiting for longer than a thread costs.
+_MOST_AT_ONCE = 256 * 1024
 
 
 class BoundedRoute(APIRoute):
@@ -55,7 +57,7 @@ class BoundedRoute(APIRoute):
             if isinstance(request, JsonRequest):
                 _check_query(request, known)
                 if body and self.body_field is not None:
-                    request.parsed = read_json(request.headers.get("content-type", ""), body)
+                    request.parsed = await _read(request, body)
             if not blocks:
                 return await handle(request)
             async with threads_of(request).turn():
@@ -68,6 +70,13 @@ class LargeRoute(BoundedRoute):
     """A route for whole configurations: 16 MiB."""
 
     most_bytes = 16 * _MOST_BYTES
+
+
+async def _read(request: Request, body: bytes) -> Any:
+    content_type = request.headers.get("content-type", "")
+    if len(body) <= _MOST_AT_ONCE:
+        return read_json(content_type, body)
+    return await threads_of(request).run(lambda: read_json(content_type, body))
 
 
 def _check_query(request: Request, known: frozenset[str]) -> None:

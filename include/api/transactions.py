@@ -19,6 +19,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from include.api.answer import response
 from include.api.sent import SentRequest
+from include.documents import permits
 from include.documents.caller import Caller
 from include.documents.invalid import InvalidDocumentError
 from include.errors import ConfigError, RefusedError, RetryableError, TakenError
@@ -76,6 +77,7 @@ class Transactions:
             known = idempotency.claim(db, sent.caller.name, sent.key, sent.digest)
             if known is not None:
                 return response(known, {"Idempotency-Replayed": "true"})
+            permits.check_keys(db, sent.caller)
             answer = work(db)
             idempotency.keep(db, sent.caller.name, sent.key, answer)
         return response(answer)

@@ -93,8 +93,8 @@ class _Located:
         from include.documents.invalid import InvalidDocumentError
 
         if isinstance(error, InvalidDocumentError):
-            said = [f"{place}: {detail}" for place, detail in error.problems]
-            raise ConfigError("; ".join(map(self._files.locate, said))) from error
+            said = [self._files.locate_at(place, detail) for place, detail in error.problems]
+            raise ConfigError("; ".join(said)) from error
         if isinstance(error, TakenError):
             raise TakenError(self._files.locate(str(error))) from error
         if isinstance(error, RefusedError):

@@ -112,6 +112,8 @@ def _print(connector: Connector, made: Preview) -> None:
     if made.error is None:
         print_line()
         print_line(f"next cursor {spell_cursor(made.next_cursor)}")
+    for warning in made.warnings:
+        note(f"warning: {warning}")
     if made.caught_up:
         note("these are all the pages that there are at present")
 

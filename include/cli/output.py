@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
-_STYLES = {"success": "green", "failed": "red", "ERROR": "bold red", "retrying": "yellow", "running": "cyan"}
+_STYLES = {"success": "green", "failed": "red", "error": "bold red", "retrying": "yellow", "running": "cyan"}
 _FAINT = ("missed", "skipped", "cancelled", "paused")
 
 

@@ -16,7 +16,7 @@ from include.times import spell_duration, spell_instant
 
 # How the row is kept in order is nobody's business but the machinery's.
 _INTERNAL = ("schedule_revision", "schedule_changed_at")
-_STOPPED = "STOPPED"
+_STOPPED = "stopped"
 
 LIST_HEADERS = ("id", "name", "owner", "connector", "kind", "schedule", "state", "lag", "behind", "dead", "next (UTC)")
 LAG_HEADERS = (

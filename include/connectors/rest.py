@@ -27,6 +27,10 @@ from include.model import Page, Record, Reply, Source
 
 # A server that no longer knows the page which we stopped before says one of these.
 _LOST = frozenset({400, 404, 410, 422})
+_WITHOUT = {
+    "primary_key": "what has no key is known by its content, and stored again when that changes",
+    "incremental.cursor_path": "each pull will begin where the first one did",
+}
 
 
 async def pull(source: Source[Config]) -> AsyncIterator[Page]:
@@ -59,6 +63,19 @@ async def pull(source: Source[Config]) -> AsyncIterator[Page]:
         if place.next is None:
             return
         _keep_to_the_limit(client.line(request), reply)
+
+
+def warnings(config: Config, records: Sequence[Record]) -> list[str]:
+    """The paths that lead to nothing in any of these records, and what follows from that."""
+    named = [("primary_key", key) for key in config.primary_key or ()]
+    if config.incremental is not None:
+        named.append(("incremental.cursor_path", config.incremental.cursor_path))
+    rows = [record.payload for record in records]
+    return [
+        f"{setting}: none of these {len(rows)} records has anything at {text}; {_WITHOUT[setting]}"
+        for setting, text in named
+        if rows and all(path(text).first(row) is None for row in rows)
+    ]
 
 
 def _request(first: Request, place: Place) -> Request:

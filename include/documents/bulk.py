@@ -17,14 +17,14 @@ from include.store.edits import Row, changing
 
 
 def create(db: DictConnection, table: Table[D], caller: Caller, wanted: Sequence[D]) -> list[int]:
-    """Add rows, and return their ids, in their order; what is refused is said with the number of the row."""
+    """Add rows, and return their ids, in their order; what is refused is said with the place of the row (`jobs.3`)."""
     caller.check_writes()
     owners = {getattr(settings, "owner", None) or caller.name for settings in wanted}
     for owner in sorted(owners) if caller.is_admin else [caller.name]:  # in one order, or two would wait for each other
         access.lock_owner(db, owner)
     ids: list[int] = []
     for number, settings in enumerate(wanted):
-        with _at(number), changing(db):
+        with _at(f"{table.noun}s.{number}"), changing(db):
             ids.append(edits.add(db, table, caller, settings).row["id"])
     permits.check_quota(db, caller, caller.name)
     return ids
@@ -50,13 +50,15 @@ def _locked(db: DictConnection, table: Table[D], caller: Caller, ids: Sequence[i
 
 
 @contextmanager
-def _at(number: int) -> Iterator[None]:
+def _at(place: str) -> Iterator[None]:
     """What is refused in here is said of this part of the body."""
     try:
         yield
     except TakenError as error:
-        raise TakenError(f"body.{number}: {error}") from error
+        raise TakenError(f"body.{place}: {error}") from error
+    except InvalidDocumentError as error:
+        raise InvalidDocumentError([(f"{place}.{inner}", said) for inner, said in error.problems]) from error
     except ConfigError as error:
-        raise InvalidDocumentError([(str(number), str(error))]) from error
+        raise InvalidDocumentError([(place, str(error))]) from error
     except RefusedError as error:
-        raise RefusedError(error.status, f"body.{number}: {error}") from error
+        raise RefusedError(error.status, f"body.{place}: {error}") from error

@@ -38,7 +38,7 @@ from include.store.edits import Row
 from include.store.rows import connector_from_row
 from include.times import utcnow
 
-State = Literal["active", "paused", "failing", "rate-limited", "ERROR"]
+State = Literal["active", "paused", "failing", "rate-limited", "error"]
 
 _SECOND = timedelta(seconds=1)
 
@@ -107,7 +107,7 @@ class Connector(Shown):
     notify: dict[str, Any] | None
     is_active: bool
     paused_until: ShownInstant | None
-    state: State = Field(description="How it is; failing: it is pulled less often; ERROR: it cannot run.")
+    state: State = Field(description="How it is; failing: it is pulled less often; error: it cannot run.")
     error: str | None = Field(description="Why the row cannot run.")
     schedule: str = Field(description="Its schedule in words.", examples=["every 5 min"])
     dag_id: str = Field(description="Its DAG in Airflow.", examples=["connector_42"])

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from include.documents.attempt import Attempts
 from include.documents.caller import Caller
 from include.documents.fields import Document, Id, Instant, Shown, ShownInstant, Text
 from include.errors import RefusedError
@@ -84,7 +85,7 @@ class DeadLetter(Shown):
 class DeadLetterDetail(DeadLetter):
     """One dead letter, with every attempt and, where it is one, the record."""
 
-    attempts: list[Any]
+    attempts: Attempts
     output: Any = Field(None, description="What came back last.")
     record: dict[str, Any] | None = Field(None, description="Of a workflow: what was to be processed.")
 

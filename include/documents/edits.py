@@ -118,9 +118,10 @@ def _judge(db: DictConnection, table: Table[D], caller: Caller, columns: Mapping
     try:
         table.judge(columns, before)
     except MisfitError as error:
-        raise InvalidDocumentError([(f"{table.code}.{place}", said) for place, said in error.problems]) from None
+        raise InvalidDocumentError(error.problems) from None
     what = ("owner", "kind", table.code, *({"notify"} & columns.keys()))
     if before is not None and all(same(before[name], columns[name]) for name in what):
         return
     caller.check_kind(columns["kind"])
+    permits.check_notify_kind(caller, columns.get("notify"))
     permits.check_connections(db, caller, columns["owner"], table.connections(columns))

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from include.documents.attempt import Attempts
 from include.documents.fields import Instant, Seconds, Shown, ShownInstant
 from include.model import Status
 from include.store.edits import Row
@@ -41,7 +42,7 @@ class Execution(Shown):
     reason: str | None = Field(description="Why it was skipped, missed or cancelled, or waits.")
     origin: str = Field(description="`schedule`, or `manual`: by hand.")
     attempt: int = Field(description="The number of the last attempt; 0: none has begun.")
-    attempts: list[dict[str, Any]] = Field(description="Those that have ended: when, how long, and what came back.")
+    attempts: Attempts = Field(description="Those that have ended: when, how long (`ms`), and what came back.")
     started_at: ShownInstant | None
     finished_at: ShownInstant | None
     lateness: Seconds | None = Field(description="How much later than due the first attempt began.")

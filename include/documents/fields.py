@@ -128,7 +128,8 @@ def _no_number(value: Any) -> Any:
     return value
 
 
-def _spell_utc(value: datetime) -> str:
+def spell_utc(value: datetime) -> str:
+    """An instant as answers have it: `2026-11-21T09:00:00Z`."""
     return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
@@ -143,11 +144,11 @@ Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_no_number),
     AfterValidator(_to_utc),
-    PlainSerializer(_spell_utc, return_type=str, when_used="json"),
+    PlainSerializer(spell_utc, return_type=str, when_used="json"),
 ]
 ShownInstant = Annotated[
     datetime,
-    PlainSerializer(_spell_utc, return_type=str, when_used="json"),
+    PlainSerializer(spell_utc, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
 ]
 Seconds = Annotated[timedelta, PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json")]

@@ -127,7 +127,7 @@ class Job(ShownRetry):
     notify: dict[str, Any] | None
     is_active: bool
     paused_until: ShownInstant | None
-    state: Literal["active", "paused", "ERROR"] = Field(description="Whether it is on duty; ERROR: it cannot run.")
+    state: Literal["active", "paused", "error"] = Field(description="Whether it is on duty; error: it cannot run.")
     error: str | None = Field(description="Why the row cannot run.")
     schedule: str = Field(description="Its schedule in words.", examples=["every 5m"])
     dag_id: str = Field(description="Its DAG in Airflow.", examples=["job_42"])

@@ -11,7 +11,8 @@ from include import registry
 from include.documents import permits
 from include.documents.caller import Caller
 from include.documents.fields import Document, Duration, Owner, Seconds, Shown, ShownInstant, storable
-from include.errors import ConfigError
+from include.documents.invalid import InvalidDocumentError
+from include.errors import MisfitError
 from include.store import access, notices
 from include.store.access import Quota
 from include.store.db import DictConnection
@@ -171,17 +172,10 @@ def set_notify(db: DictConnection, caller: Caller, owner: str, notify: dict[str,
 
     What is said already, with the connections in it, he may keep. Call it inside `changing`.
     """
-    registry.vet_notify(notify)
-    if notify.get("kind"):
-        caller.check_kind(notify["kind"])
-    before = notices.owner(db, owner)
-    known = frozenset() if before is None else _connections(before["notify"])
-    permits.check_connections(db, caller, owner, _connections(notify) - known)
-    return notices.set_owner(db, owner, notify)
-
-
-def _connections(notify: Mapping[str, Any]) -> frozenset[str]:
     try:
-        return permits.connections_of_action(notify.get("kind", ""), notify.get("payload", {}), None)
-    except ConfigError:  # it tells nobody, or was written when there was such a kind
-        return frozenset()
+        registry.vet_notify(notify)
+    except MisfitError as error:
+        raise InvalidDocumentError(error.problems) from None
+    before = notices.owner(db, owner)
+    permits.check_notify(db, caller, owner, notify, before and before["notify"])
+    return notices.set_owner(db, owner, notify)

@@ -13,10 +13,11 @@ from include.documents.caller import Caller
 from include.errors import ConfigError, RefusedError
 from include.registry import Action, SourceKind
 from include.schedule import Schedule
-from include.store import access
+from include.store import access, idempotency
 from include.store.db import DictConnection
 
 _SAMPLE = 100
+_MOST_KEPT = 32 * 2**20
 
 
 def check_connections(db: DictConnection, caller: Caller, owner: str, named: frozenset[str]) -> None:
@@ -26,6 +27,24 @@ def check_connections(db: DictConnection, caller: Caller, owner: str, named: fro
     if missing := named - access.granted(db, owner):
         names = ", ".join(sorted(missing))
         raise RefusedError(403, f"conn_id: {names} is not among the connections that an admin has listed for {owner!r}")
+
+
+def check_notify(
+    db: DictConnection, caller: Caller, owner: str, notify: Mapping[str, Any], before: Mapping[str, Any] | None
+) -> None:
+    """`RefusedError` (403) if the caller may not have the owner told so, where rows do not say it themselves.
+
+    The connections that are named `before` may stay.
+    """
+    check_notify_kind(caller, notify)
+    check_connections(db, caller, owner, frozenset(_of_notify(notify)) - frozenset(_of_notify(before)))
+
+
+def check_notify_kind(caller: Caller, notify: Mapping[str, Any] | None) -> None:
+    """`RefusedError` (403) if it is of a kind that only admins may have; None tells nobody."""
+    kind = (notify or {}).get("kind")
+    if isinstance(kind, str):
+        caller.check_kind(kind)
 
 
 def check_quota(db: DictConnection, caller: Caller, owner: str) -> None:
@@ -49,6 +68,16 @@ def check_quota(db: DictConnection, caller: Caller, owner: str) -> None:
             raise RefusedError(403, f"quota: {least:g} s is the least time between two occurrences")
         fires += row["rows"] * (60.0 / mean.total_seconds())
     _check_most("fires per minute", fires, quota.max_fires_per_minute)
+
+
+def check_keys(db: DictConnection, caller: Caller) -> None:
+    """`RefusedError` (403) if so much is kept already for the caller's Idempotency-Keys that he may use no new one."""
+    if not caller.is_admin and idempotency.kept(db, caller.name) > _MOST_KEPT:
+        raise RefusedError(
+            403,
+            f"quota: the answers to your Idempotency-Keys are kept for a day, {_MOST_KEPT // 2**20} MiB at the most; "
+            "send it later, or without one: an external_id keeps a row from being added twice as well",
+        )
 
 
 def connections_of_action(kind: str, payload: Mapping[str, Any], notify: Mapping[str, Any] | None) -> frozenset[str]:

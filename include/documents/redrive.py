@@ -14,7 +14,7 @@ from include import registry
 from include.documents.caller import Caller
 from include.documents.dead_letter import MOST, Choice, found, search
 from include.documents.fields import Shown
-from include.errors import ConfigError
+from include.errors import RefusedError
 from include.store import dead_letters
 from include.store.db import DictConnection
 from include.store.edits import Row
@@ -38,7 +38,7 @@ class Decided(Shown):
 def redrive(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
     """Have dead letters sent again.
 
-    `ConfigError` if one that is named is resolved, or cannot be sent again, for its job or its record is gone.
+    `RefusedError` (409) if one that is named is resolved, or cannot be sent again, for its job or its record is gone.
     """
     rows, more = _chosen(db, caller, choice, sendable=True)
     for row in rows:
@@ -61,7 +61,7 @@ def redrive(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
 def discard(db: DictConnection, caller: Caller, choice: Choice) -> Decided:
     """Give up on dead letters for good; they are kept, and count as resolved.
 
-    `ConfigError` if one that is named is resolved, or is being sent again just now.
+    `RefusedError` (409) if one that is named is resolved, or is being sent again just now.
     """
     rows, more = _chosen(db, caller, choice, sendable=False)
     for row in rows:
@@ -100,10 +100,12 @@ def _of(rows: Sequence[Row], source: str) -> list[Row]:
 def _check_sendable(row: Row) -> None:
     _check_open(row, "redriven", *(["discarded"] if row["source"] == "workflow" else []))
     if row["source"] == "job" and row["job"] is None:
-        raise ConfigError(f"dead letter {row['id']}: its job was deleted, so nobody knows what to send; discard it")
+        raise RefusedError(
+            409, f"dead letter {row['id']}: its job was deleted, so nobody knows what to send; discard it"
+        )
     if row["source"] == "workflow" and row["status"] == "dead" and not row["kept"]:
-        raise ConfigError(
-            f"dead letter {row['id']}: the log no longer has its record, for retention has removed it; discard it"
+        raise RefusedError(
+            409, f"dead letter {row['id']}: the log no longer has its record, for retention has removed it; discard it"
         )
 
 
@@ -111,13 +113,17 @@ def _check_discardable(row: Row) -> None:
     _check_open(row, "redriven", "discarded")
     now = row.get("execution_status") or row.get("timer_status")
     if row["status"] == "redriving" and now not in (None, "failed"):
-        raise ConfigError(f"dead letter {row['id']} is being sent again just now ({now}); wait until that has ended")
+        raise RefusedError(
+            409, f"dead letter {row['id']} is being sent again just now ({now}); wait until that has ended"
+        )
 
 
 def _check_open(row: Row, *resolved: str) -> None:
     if row["status"] in resolved:
         at = row.get("resolved_at") or row.get("discarded_at") or row.get("finished_at")
-        raise ConfigError(f"dead letter {row['id']} is resolved: it was {row['status']} at {spell_instant(at)} UTC")
+        raise RefusedError(
+            409, f"dead letter {row['id']} is resolved: it was {row['status']} at {spell_instant(at)} UTC"
+        )
 
 
 def _runs_on_worker(kind: str) -> bool:

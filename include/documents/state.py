@@ -9,9 +9,9 @@ from include.times import spell_instant
 
 
 def state(row: Row, now: datetime) -> str:
-    """`ERROR`, `paused`, `paused until` an instant in UTC, or `active`."""
+    """`error`, `paused`, `paused until` an instant in UTC, or `active`."""
     if row["error"] is not None:
-        return "ERROR"
+        return "error"
     if not row["is_active"]:
         return "paused"
     if row["paused_until"] is not None and row["paused_until"] > now:

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from include import registry
 from include.documents import permits
+from include.documents.attempt import Attempts
 from include.documents.caller import Caller
 from include.documents.edits import Created
 from include.documents.fields import (
@@ -118,7 +119,7 @@ class Timer(ShownRetry):
     timeout: Seconds
     delivery: str
     attempt: int = Field(description="How many attempts have begun.")
-    attempts: list[dict[str, Any]] = Field(description="What became of each attempt.")
+    attempts: Attempts = Field(description="What became of each attempt.")
     fired_at: ShownInstant | None = Field(description="When the first attempt began.")
     finished_at: ShownInstant | None
     lateness: Seconds | None = Field(description="From `due_at` to the first attempt; known once that has ended.")

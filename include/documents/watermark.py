@@ -1,7 +1,8 @@
 """Where a workflow is in its connector's log, and how a person moves it. Safe while it is at work.
 
 `rewind`, `skip` and `retry` are called inside `store.edits.changing`; the audit says who moved what. A target is a
-position (all digits), an instant (ISO 8601; UTC if it has no offset), or how long ago (`2h`).
+position (all digits), an instant (ISO 8601; UTC if it has no offset), or how long ago (`2h`). One that makes no sense
+is a `ConfigError`; a workflow that is not where this would move it from, a `RefusedError` (409).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from include.documents import state as duty
-from include.errors import ConfigError
+from include.errors import ConfigError, RefusedError
 from include.store import workflows
 from include.store.db import DictConnection
 from include.store.edits import LARGEST_ID, Row, is_id
@@ -45,9 +46,9 @@ class Move:
 
 
 def state(row: Row, now: datetime) -> str:
-    """As that of a job, or `STOPPED` at a record until a person decides, or `waiting` to begin."""
+    """As that of a job, or `stopped` at a record until a person decides, or `waiting` to begin."""
     if row["error"] is None and row["stopped_at"] is not None:
-        return "STOPPED"
+        return "stopped"
     said = duty.state(row, now)
     return f"waiting until {spell_instant(row['started_at'])}" if said == "active" and not row["begun"] else said
 
@@ -57,9 +58,10 @@ def rewind(db: DictConnection, row: Row, to: str, now: datetime, words: Words) -
     mark = workflows.lock_watermark(db, row["id"])
     target = _target(db, row, mark, to, now, words)
     if target >= mark.position:
-        raise ConfigError(
+        raise RefusedError(
+            409,
             f"workflow {row['name']!r} is at {mark.position}: {words.to} {to} (position {target}) is not before it; "
-            f"{words.skip} goes ahead"
+            f"{words.skip} goes ahead",
         )
     workflows.move(db, row["id"], target, goes_on=True)
     again = mark.position - max(target, min(mark.oldest - 1, mark.position))
@@ -88,18 +90,19 @@ def planned_skip(db: DictConnection, row: Row, to: str | None, now: datetime, wo
 def retry(db: DictConnection, rows: Sequence[Row]) -> list[int]:
     """Have workflows that have stopped try the record again at which they did; the ids of those that do.
 
-    `ConfigError` if one of them has not stopped.
+    `RefusedError` (409) if one of them has not stopped.
     """
     for row in rows:
         if row["stopped_at"] is None:
-            raise ConfigError(f"workflow {row['name']!r} has not stopped, so there is nothing to try again")
+            raise RefusedError(409, f"workflow {row['name']!r} has not stopped, so there is nothing to try again")
     return workflows.retry(db, [row["id"] for row in rows])
 
 
 def _stop(row: Row, mark: Watermark, words: Words) -> int:
     if mark.stopped_at is None:
-        raise ConfigError(
-            f"workflow {row['name']!r} has not stopped at a record; {words.to} skips ahead, to a position or to now"
+        raise RefusedError(
+            409,
+            f"workflow {row['name']!r} has not stopped at a record; {words.to} skips ahead, to a position or to now",
         )
     return mark.stopped_at
 
@@ -107,8 +110,9 @@ def _stop(row: Row, mark: Watermark, words: Words) -> int:
 def _ahead(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime, words: Words) -> int:
     target = _target(db, row, mark, str(mark.head) if to == "now" else to, now, words)
     if target <= mark.position:
-        raise ConfigError(
-            f"workflow {row['name']!r} is at {mark.position} and {words.to} {to} is {target}: there is nothing to skip"
+        raise RefusedError(
+            409,
+            f"workflow {row['name']!r} is at {mark.position} and {words.to} {to} is {target}: there is nothing to skip",
         )
     return target
 
@@ -116,7 +120,7 @@ def _ahead(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime
 def _target(db: DictConnection, row: Row, mark: Watermark, to: str, now: datetime, words: Words) -> int:
     """The position that `to` means, not beyond the head."""
     if not mark.begun:
-        raise ConfigError(f"workflow {row['name']!r} has not begun; {words.start_from} says where")
+        raise RefusedError(409, f"workflow {row['name']!r} has not begun; {words.start_from} says where")
     if not is_id(to):
         return workflows.position_at(db, mark.connector_id, parse_past(to, words.to, now))
     target = int(to)

@@ -39,7 +39,7 @@ from include.times import utcnow
 
 _SECOND, _DAY = timedelta(seconds=1), timedelta(days=1)
 
-State = Literal["active", "paused", "waiting", "STOPPED", "ERROR"]
+State = Literal["active", "paused", "waiting", "stopped", "error"]
 
 
 class WorkflowSettings(RetrySettings):
@@ -107,7 +107,7 @@ class Progress(Shown):
     connector: str
     connector_id: int
     state: State = Field(
-        description="STOPPED: at a record, until somebody retries or skips it; ERROR: it cannot run; waiting: to begin."
+        description="stopped: at a record, until somebody retries or skips it; error: it cannot run; waiting: to begin."
     )
     error: str | None = Field(description="Why the row cannot run.")
     begun: bool = Field(description="Whether `started_at` has come; until then it has no lag.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,7 +65,8 @@ class Sample:
 class Preview:
     """What a pull from `cursor` on would do. `caught_up`: there are no pages but these; `error`: why there are no more.
 
-    A connector that is pushed to has nothing but `pushed_to`, the path of the URL that takes deliveries.
+    `warnings` are about settings that the records do not bear out. A connector that is pushed to has nothing but
+    `pushed_to`, the path of the URL that takes deliveries.
     """
 
     cursor: JsonValue = None
@@ -73,6 +74,7 @@ class Preview:
     pages: tuple[Sample, ...] = ()
     next_cursor: JsonValue = None
     caught_up: bool = False
+    warnings: tuple[str, ...] = ()
     error: str | None = None
     pushed_to: str | None = None
 
@@ -115,8 +117,14 @@ async def preview(connector: Connector, *, connection: Connection | None, http: 
         pages=samples,
         next_cursor=samples[-1].cursor if samples else blot.json(connector.cursor),
         caught_up=trial.caught_up,
+        warnings=tuple(map(blot.text, _warnings(kind, config, trial.pages))),
         error=None if error is None else blot.text(error),
     )
+
+
+def _warnings(kind: SourceKind, config: Any, pages: Sequence[Page]) -> list[str]:
+    records = [record for page in pages for record in page.records]
+    return kind.warnings(config, records) if kind.warnings is not None else []
 
 
 class _Trial:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from psycopg.types.json import Jsonb
 
@@ -43,6 +44,12 @@ def claim(db: DictConnection, caller: str, key: str, request: bytes) -> Answer |
     if row["request"] != request:
         raise RefusedError(422, "Idempotency-Key: it was used for another request; use a new one for each")
     return Answer(row["status"], row["headers"], row["body"])
+
+
+def kept(db: DictConnection, caller: str) -> int:
+    """How many bytes have to be kept for a caller, roughly."""
+    row: Any = db.execute(_SQL["kept"], {"caller": caller, "kept": KEPT}).fetchone()
+    return int(row["bytes"])
 
 
 def keep(db: DictConnection, caller: str, key: str, answer: Answer) -> None:

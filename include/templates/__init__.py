@@ -51,7 +51,7 @@ from typing import Any
 
 from jinja2.exceptions import TemplateRuntimeError, TemplateSyntaxError
 
-from include.errors import ConfigError, PermanentError
+from include.errors import ConfigError, MisfitError, PermanentError
 from include.templates.allowance import Scope
 from include.templates.language import Text, scope_of
 
@@ -65,7 +65,9 @@ _LONGEST_MESSAGE = 1_000
 
 
 class Template:
-    """A payload whose templates are compiled; `payload` is what was written. `ConfigError` says what is wrong where."""
+    """A payload whose templates are compiled; `payload` is what was written. `ConfigError` says what is wrong where,
+    and is a `MisfitError` if that is one template.
+    """
 
     def __init__(self, payload: Mapping[str, Any]) -> None:
         self.payload = dict(payload)
@@ -125,12 +127,17 @@ def _compiled(source: str, place: _Place, tokens: Iterator[int]) -> Text:
     try:
         return Text(source, tokens)
     except TemplateSyntaxError as error:
-        line = f"line {error.lineno}: " if "\n" in source else ""
-        raise ConfigError(f"{_spell(place)}: {line}{error.message}"[:_LONGEST_MESSAGE]) from None
+        line = f"line {error.lineno} of the template: " if "\n" in source else ""
+        raise _misfit(place, f"{line}{error.message}"[:_LONGEST_MESSAGE]) from None
     except RecursionError:
-        raise ConfigError(f"{_spell(place)}: nested too deeply") from None
+        raise _misfit(place, "nested too deeply") from None
     except Exception as error:  # parsers and compilers have limits of their own, such as on digits
-        raise ConfigError(f"{_spell(place)}: this template cannot be compiled ({type(error).__name__})") from error
+        raise _misfit(place, f"this template cannot be compiled ({type(error).__name__})") from error
+
+
+def _misfit(place: _Place, said: str) -> MisfitError:
+    where = _spell(place)
+    return MisfitError(f"{where}: {said}", [(where, said)])
 
 
 def _filling(value: Any, place: _Place, texts: Mapping[_Place, Text]) -> Callable[[Scope], Any]:

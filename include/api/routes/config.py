@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Body, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from include.api.answer import answer, response
 from include.api.login import CallerDep
@@ -19,6 +19,7 @@ from include.documents.configuration.document import Configuration
 from include.documents.configuration.schema import schema
 from include.documents.configuration.snapshot import snapshot
 from include.documents.fields import Document, Owner, Shown
+from include.documents.invalid import parse
 from include.store.db import DictConnection
 from include.store.idempotency import Answer
 
@@ -48,6 +49,15 @@ class Application(Wish):
     fingerprint: str | None = Field(
         None, max_length=100, description="That of a plan: 409 if it is not what would be done any more."
     )
+
+
+def _unread(body: Any) -> Any:
+    """The body as JSON. To read a whole configuration takes long: the route does so, in its thread."""
+    return body
+
+
+UnreadWish = Annotated[Any, Body(), PlainValidator(_unread, json_schema_input_type=Wish)]
+UnreadApplication = Annotated[Any, Body(), PlainValidator(_unread, json_schema_input_type=Application)]
 
 
 class Values(Shown):
@@ -103,23 +113,25 @@ def configuration_schema(_: CallerDep) -> Response:
 
 
 @router.post("/plan", response_model=PlanShown, responses=problems(403, 409, 422))
-def plan_configuration(wish: Wish, caller: CallerDep, transactions: Db) -> Response:
+def plan_configuration(body: UnreadWish, caller: CallerDep, transactions: Db) -> Response:
     """What applying the documents would do, if it may `replace`; nothing is changed.
 
     It is done and undone: what applying would refuse is refused here.
     """
+    wish = parse(Wish, body)
     with transactions.writing(caller) as db:
         plan = rehearse(db, caller, wish.documents, prune=wish.prune)
     return response(answer(PlanShown, plan.shown()))
 
 
 @router.post("/apply", response_model=PlanShown, responses=problems(403, 409, 422))
-def apply_configuration(wish: Application, sent: Sent, transactions: Db) -> Response:
+def apply_configuration(body: UnreadApplication, sent: Sent, transactions: Db) -> Response:
     """Make the rows as the documents say, all of them or none, and answer what was done.
 
     A row is found by its key, which is its `external_id`; one that has none, by its name. Columns that are left out get
     their default.
     """
+    wish = parse(Application, body)
 
     def work(db: DictConnection) -> Answer:
         done = apply(

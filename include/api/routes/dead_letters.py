@@ -80,7 +80,7 @@ def list_dead_letters(
     return response(answer(Page[DeadLetter], page), paging.link(request, page["next"]))
 
 
-@router.post("/redrive", response_model=Decided, responses=problems(404, 422))
+@router.post("/redrive", response_model=Decided, responses=problems(404, 409, 422))
 def redrive_dead_letters(choice: Choice, sent: Sent, transactions: Db) -> Response:
     """Have dead letters sent again: those with these ids, all or none; or up to 1,000 that are dead of a source.
 
@@ -90,7 +90,7 @@ def redrive_dead_letters(choice: Choice, sent: Sent, transactions: Db) -> Respon
     return transactions.once(sent, lambda db: answer(Decided, redrive.redrive(db, sent.caller, choice)))
 
 
-@router.post("/discard", response_model=Decided, responses=problems(404, 422))
+@router.post("/discard", response_model=Decided, responses=problems(404, 409, 422))
 def discard_dead_letters(choice: Choice, sent: Sent, transactions: Db) -> Response:
     """Give up on dead letters for good: they are kept, and count as resolved. Which, is said as for `/redrive`."""
     return transactions.once(sent, lambda db: answer(Decided, redrive.discard(db, sent.caller, choice)))
@@ -104,13 +104,13 @@ def get_dead_letter(source: Source, letter_id: LetterId, caller: CallerDep, tran
     return response(made)
 
 
-@router.post("/{source}/{letter_id}/redrive", response_model=DeadLetterDetail, responses=problems(404, 422))
+@router.post("/{source}/{letter_id}/redrive", response_model=DeadLetterDetail, responses=problems(404, 409, 422))
 def redrive_dead_letter(source: Source, letter_id: LetterId, sent: Sent, transactions: Db) -> Response:
     """Have one sent again; it is `redriving` until that has ended."""
     return transactions.once(sent, lambda db: _decided(db, sent.caller, source, letter_id, redrive.redrive))
 
 
-@router.post("/{source}/{letter_id}/discard", response_model=DeadLetterDetail, responses=problems(404, 422))
+@router.post("/{source}/{letter_id}/discard", response_model=DeadLetterDetail, responses=problems(404, 409, 422))
 def discard_dead_letter(source: Source, letter_id: LetterId, sent: Sent, transactions: Db) -> Response:
     """Give up on one for good."""
     return transactions.once(sent, lambda db: _decided(db, sent.caller, source, letter_id, redrive.discard))

@@ -80,6 +80,12 @@ class StartedJob(StartedRun):
     execution: str = Field(description="Where its execution is, as soon as it has begun; 404 until then.")
 
 
+class ManyJobs(Document):
+    """Jobs to add."""
+
+    jobs: list[JobSettings] = Field(min_length=1, max_length=_MOST)
+
+
 class JobIds(Document):
     """Which jobs."""
 
@@ -190,15 +196,13 @@ def validate_job(
 
 
 @router.post("/jobs/bulk", status_code=201, tags=["jobs"], response_model=JobsDone, responses=problems(409))
-def create_jobs(
-    settings: Annotated[list[JobSettings], Body(min_length=1, max_length=_MOST)], sent: Sent, transactions: Db
-) -> Response:
-    """Add up to 1000 jobs: all of them, or none; an error says which one is at fault (`body.3.every`).
+def create_jobs(many: ManyJobs, sent: Sent, transactions: Db) -> Response:
+    """Add up to 1000 jobs: all of them, or none; an error says which one is at fault (`body.jobs.3.every`).
 
     One that is there already, by its `external_id` and with the same settings, is not added again.
     """
     return transactions.once(
-        sent, lambda db: answer(JobsDone, {"ids": bulk.create(db, JOBS, sent.caller, settings)}, 201)
+        sent, lambda db: answer(JobsDone, {"ids": bulk.create(db, JOBS, sent.caller, many.jobs)}, 201)
     )
 
 

@@ -32,7 +32,7 @@ from include.times import utcnow
 router = api_router(prefix="/jobs", tags=["jobs"])
 
 JobId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The id of the job.", examples=[42])]
-State = Literal["active", "paused", "failing", "ERROR"]
+State = Literal["active", "paused", "failing", "error"]
 Sort = Annotated[str, paging.sorting("id", "name", "kind", "owner", "created_at", "updated_at")]
 _PATCH_EXAMPLES = [{"every": "10m", "payload": {"url": "https://example.com/other"}}]
 

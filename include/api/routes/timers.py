@@ -7,7 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from include.api import paging
 from include.api.answer import answer, empty, response
@@ -22,7 +22,7 @@ from include.api.transactions import Db, Transactions
 from include.documents import timer as documents
 from include.documents.caller import Caller
 from include.documents.edits import Created
-from include.documents.fields import Document, Text
+from include.documents.fields import Document, Shown, Text
 from include.documents.timer import Timer, TimerSettings
 from include.store import timers
 from include.store.db import DictConnection
@@ -90,10 +90,10 @@ class ManyTimers(Document):
     timers: list[TimerSettings] = Field(min_length=1, max_length=_MOST_AT_ONCE)
 
 
-class AddedTimers(BaseModel):
-    """The timers, in the order in which they were asked for."""
+class AddedTimers(Shown):
+    """The ids of the timers, in the order of the request."""
 
-    timers: list[Timer]
+    ids: list[int]
 
 
 @router.post("", status_code=201, response_model=Timer, responses={200: {"model": Timer}, **problems(409, 422)})
@@ -122,8 +122,7 @@ def create_timers(many: ManyTimers, sent: Sent, transactions: Db) -> Response:
 
     def work(db: DictConnection) -> Answer:
         made = documents.create_all(db, sent.caller, many.timers, utcnow())
-        now = utcnow()
-        return answer(AddedTimers, {"timers": [documents.document(one.row, now) for one in made]}, 201)
+        return answer(AddedTimers, {"ids": [one.row["id"] for one in made]}, 201)
 
     return transactions.once(sent, work)
 

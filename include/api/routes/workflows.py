@@ -214,7 +214,7 @@ def lag_of_workflow(workflow_id: WorkflowId, caller: CallerDep, transactions: Db
     return response(answer(Lag, lag_document(row, utcnow())))
 
 
-@router.post("/{workflow_id}/rewind", response_model=Moved, responses=problems(404, 422))
+@router.post("/{workflow_id}/rewind", response_model=Moved, responses=problems(404, 409, 422))
 def rewind_workflow(workflow_id: WorkflowId, back: Back, sent: Sent, transactions: Db) -> Response:
     """Go back in the log, and process again what comes after; a workflow that has stopped goes on.
 
@@ -228,7 +228,7 @@ def rewind_workflow(workflow_id: WorkflowId, back: Back, sent: Sent, transaction
     return transactions.once(sent, work)
 
 
-@router.post("/{workflow_id}/skip", response_model=Moved, responses=problems(404, 422))
+@router.post("/{workflow_id}/skip", response_model=Moved, responses=problems(404, 409, 422))
 def skip_workflow(workflow_id: WorkflowId, sent: Sent, transactions: Db, ahead: Ahead | None = None) -> Response:
     """Go on after the record at which a workflow has stopped; or with `to`, ahead in the log.
 
@@ -243,7 +243,7 @@ def skip_workflow(workflow_id: WorkflowId, sent: Sent, transactions: Db, ahead: 
     return transactions.once(sent, work)
 
 
-@router.post("/{workflow_id}/retry", response_model=Workflow, responses=problems(404, 422))
+@router.post("/{workflow_id}/retry", response_model=Workflow, responses=problems(404, 409, 422))
 def retry_workflow(workflow_id: WorkflowId, sent: Sent, transactions: Db) -> Response:
     """Have a workflow that has stopped try the record again at which it did."""
 

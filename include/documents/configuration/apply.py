@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from include.documents import edits, permits
 from include.documents.caller import Caller
@@ -60,11 +59,12 @@ def rehearse(db: DictConnection, caller: Caller, documents: Sequence[Configurati
 
 def _refuse_replacing(plan: Plan) -> None:
     if steps := [step for step in plan.steps if step.action == "replace"]:
-        names = ", ".join(f"{step.section}.{step.key}" for step in steps)
+        others = ", ".join(f"{step.section}.{step.key}" for step in steps[1:])
         raise RefusedError(
             409,
-            f"{names}: with another kind of connector, or another connector to read, a row must be deleted and added "
-            "anew, and what it has gathered is lost; say `replace` if you mean that",
+            f"{steps[0].place}: with another kind of connector, or another connector to read, a row must be deleted "
+            "and added anew, and what it has gathered is lost; say `replace` if you mean that"
+            + (f" (so it is with {others})" if others else ""),
         )
 
 
@@ -84,8 +84,10 @@ class _Work:
                 yield
         except TakenError as error:
             raise TakenError(self._placed(error)) from error
-        except InvalidDocumentError:
-            raise
+        except InvalidDocumentError as error:
+            if not self.at:
+                raise
+            raise InvalidDocumentError([(f"{self.at}.{place}", said) for place, said in error.problems]) from error
         except ConfigError as error:
             if not self.at:
                 raise
@@ -158,16 +160,9 @@ class _Work:
         for step in steps:
             self._begin(step)
             if step.section == "notify" and step.settings is not None:
-                self._check_notify(step)
+                permits.check_notify(self.db, self.caller, step.key, step.settings, step.before)
             if not _PLAIN[step.section](self.db, step.key, step.before, step.settings):
                 raise RefusedError(409, _CHANGED_SINCE)
-
-    def _check_notify(self, step: Step) -> None:
-        """As for rows: kinds are for whom they are for, and the connections that are named already may stay."""
-        if step.settings.get("kind"):
-            self.caller.check_kind(step.settings["kind"])
-        named = _connections(step.settings) - _connections(step.before or {})
-        permits.check_connections(self.db, self.caller, step.key, named)
 
 
 class _Rehearsal(_Work):
@@ -181,10 +176,3 @@ class _Rehearsal(_Work):
             raise still_read()
         nobodys = f"({row['id']})"
         connectors.change(self.db, row["id"], {"name": nobodys, "owner": nobodys, "external_id": None, "budget": None})
-
-
-def _connections(notify: Mapping[str, Any]) -> frozenset[str]:
-    try:
-        return permits.connections_of_action(notify["kind"], notify.get("payload", {}), None)
-    except (KeyError, ConfigError):  # it tells nobody, or was written when there was such a kind
-        return frozenset()

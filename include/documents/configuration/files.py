@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from include.documents.configuration.document import VERSION, Configuration
 from include.documents.configuration.references import Environment, escape
-from include.documents.configuration.yaml_read import Parsed, read_yaml
+from include.documents.configuration.yaml_read import Keys, Parsed, read_yaml
 from include.documents.configuration.yaml_write import write_yaml
 from include.errors import ConfigError
 
@@ -32,13 +34,28 @@ class Files:
 
     def locate(self, said: str) -> str:
         """An error about `documents.0.jobs.x` as one about a file and its line; others as they are."""
-        place, colon, rest = said.removeprefix("body.").partition(": ")
-        inner = place
-        while inner and inner not in self._lines:
-            inner = inner.rpartition(".")[0]
-        if not colon or not inner:
+        whole = said.removeprefix("body.")
+        ends = [found.start() for found in re.finditer(": ", whole)]
+        # A key may have a colon in it: the place is the longest that is known.
+        place = max((whole[:end] for end in ends), key=lambda place: len(self._known(place)), default="")
+        if not self._known(place):
             return said
-        return f"{self._lines[inner]}: {place.split('.', 2)[-1]}: {rest}"
+        return self.locate_at(place, whole[len(place) + 2 :])
+
+    def locate_at(self, place: str, said: str) -> str:
+        """What is wrong at a place of the documents, such as `documents.0.jobs.x.every`, with the file and the line."""
+        place = place.removeprefix("body.")
+        known = self._known(place)
+        if not known:
+            return f"{place}: {said}" if place else said
+        _, _, inner = place.removeprefix("documents.").partition(".")
+        return f"{self._lines[known]}: {inner}: {said}" if inner else f"{self._lines[known]}: {said}"
+
+    def _known(self, place: str) -> str:
+        """As much of the place as has a line; nothing if it is none in documents."""
+        while place and place not in self._lines:
+            place = place.rpartition(".")[0]
+        return place
 
     def add(self, file: str, parsed: Parsed) -> None:
         """Take one document up; `ConfigError` if it is none, or says again what another one has said."""
@@ -76,7 +93,7 @@ def read_files(paths: Sequence[str], variables: Mapping[str, str]) -> Files:
     for path in paths:
         for file, text in _texts(path):
             for parsed in read_yaml(text, file):
-                value = _resolved(parsed, file, environment)
+                value = environment.resolve(parsed.value, partial(_place, file, parsed))
                 files.add(file, Parsed(value, parsed.line, parsed.lines))
     if environment.unclear:
         raise ConfigError(
@@ -128,20 +145,11 @@ def _seen(names: list[str], folders: list[str]) -> list[str]:
     return [name for name in names if not name.startswith(".")]
 
 
-def _resolved(parsed: Parsed, file: str, environment: Environment) -> Any:
-    """The document with what its references name; each entry knows its line, for the errors."""
-    if not isinstance(parsed.value, dict):
-        return parsed.value
-    made: dict[str, Any] = {}
-    for name, value in parsed.value.items():
-        if isinstance(value, dict):
-            made[name] = {
-                key: environment.resolve(inner, f"{file}:{parsed.lines.get((name, key), parsed.line)}")
-                for key, inner in value.items()
-            }
-        else:
-            made[name] = environment.resolve(value, f"{file}:{parsed.lines.get((name,), parsed.line)}")
-    return made
+def _place(file: str, parsed: Parsed, keys: Keys) -> str:
+    """The line of what the keys lead to, as closely as it is known."""
+    while keys and keys not in parsed.lines:
+        keys = keys[:-1]
+    return f"{file}:{parsed.lines[keys] if keys else parsed.line}"
 
 
 def _checked(file: str, parsed: Parsed) -> dict[str, Any]:

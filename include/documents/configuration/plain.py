@@ -43,11 +43,19 @@ def notify_steps(
     wanted: Wanted = {}
     for number, document in enumerate(documents):
         for owner, notify in document.notify.items():
-            _put(
-                wanted, caller.owner(owner), notify.model_dump(exclude_unset=True), f"documents.{number}.notify.{owner}"
-            )
+            place = f"documents.{number}.notify.{owner}"
+            check_owner(caller, owner, place)
+            _put(wanted, owner, notify.model_dump(exclude_unset=True), place)
     stored = configuration.notifies(db, sorted({*owners, *wanted}))
     return _compared("notify", wanted, stored, stored.keys() & set(owners) if prune else ())
+
+
+def check_owner(caller: Caller, owner: str | None, place: str) -> None:
+    """`RefusedError` (403) that names the place if what is said there is about somebody else's rows."""
+    try:
+        caller.owner(owner)
+    except RefusedError as error:
+        raise RefusedError(error.status, f"{place}: {str(error).removeprefix('owner: ')}") from error
 
 
 def _put(wanted: Wanted, key: str, value: Any, place: str) -> None:

@@ -17,11 +17,11 @@ from include import registry
 from include.documents.caller import Caller
 from include.documents.configuration.document import Configuration, owners_of
 from include.documents.configuration.links import Links
-from include.documents.configuration.plain import budget_steps, notify_steps
+from include.documents.configuration.plain import budget_steps, check_owner, notify_steps
 from include.documents.configuration.sections import CONNECTOR_SECTION, JOB_SECTION, SECTIONS, WORKFLOW_SECTION, Section
 from include.documents.configuration.step import Action, Entry, Step
 from include.documents.invalid import InvalidDocumentError
-from include.errors import ConfigError
+from include.errors import ConfigError, MisfitError
 from include.store import connectors
 from include.store.db import DictConnection
 from include.store.edits import Row
@@ -69,7 +69,9 @@ def make_plan(db: DictConnection, caller: Caller, documents: Sequence[Configurat
     `InvalidDocumentError` names every entry that could not run; `RefusedError` (403) says what is not the caller's.
     """
     caller.check_writes()
-    owners = [caller.owner(owner) for owner in owners_of(documents, caller.name)]
+    for number, document in enumerate(documents):
+        check_owner(caller, document.owner, f"documents.{number}.owner")
+    owners = owners_of(documents, caller.name)
     rows = {section.name: section.rows(db, owners) for section in SECTIONS}
     entries = _all_entries(documents, caller.name)
     of_connectors = _compared(CONNECTOR_SECTION, entries["connectors"], rows["connectors"], prune)
@@ -160,6 +162,8 @@ def _judge(steps: Iterable[Step]) -> None:
                 registry.vet_notify(step.settings)
             else:
                 sections[step.section].judge(step.before if step.action == "change" else None, step.settings)
+        except MisfitError as error:
+            problems += [(f"{step.place}.{place}", said) for place, said in error.problems]
         except ConfigError as error:
             problems.append((step.place, str(error)))
     if problems:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from include.documents.configuration.yaml_read import Keys
+
 _REFERENCE = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)\})?")
 
 
@@ -18,11 +20,20 @@ class Environment:
         self.missing: dict[str, str] = {}
         self.unclear: list[str] = []
 
-    def resolve(self, value: Any, place: str) -> Any:
-        """The value with each reference in its texts replaced; what a variable holds is not looked at again."""
-        return _each_text(value, lambda text: self._text(text, place))
+    def resolve(self, value: Any, place: Callable[[Keys], str], keys: Keys = ()) -> Any:
+        """The value with each reference in its texts replaced; what a variable holds is not looked at again.
 
-    def _text(self, text: str, place: str) -> str:
+        `place` says where in the file is what these keys lead to.
+        """
+        if isinstance(value, str):
+            return self._text(value, place, keys)
+        if isinstance(value, dict):
+            return {name: self.resolve(inner, place, (*keys, name)) for name, inner in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(inner, place, (*keys, str(number))) for number, inner in enumerate(value)]
+        return value
+
+    def _text(self, text: str, place: Callable[[Keys], str], keys: Keys) -> str:
         if "${" not in text:
             return text
 
@@ -31,9 +42,9 @@ class Environment:
                 return "${"
             name = found[1]
             if name is None:
-                self.unclear.append(place)
+                self.unclear.append(place(keys))
             elif name not in self._variables:
-                self.missing.setdefault(name, place)
+                self.missing.setdefault(name, place(keys))
             else:
                 return self._variables[name]
             return found[0]
@@ -42,15 +53,11 @@ class Environment:
 
 
 def escape(value: Any) -> Any:
-    """The value so that `resolve` gives it back."""
-    return _each_text(value, lambda text: text.replace("${", "$${"))
-
-
-def _each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The value so that `resolve` gives its texts back."""
     if isinstance(value, str):
-        return change(value)
+        return value.replace("${", "$${")
     if isinstance(value, dict):
-        return {name: _each_text(inner, change) for name, inner in value.items()}
+        return {name: escape(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_each_text(inner, change) for inner in value]
+        return [escape(inner) for inner in value]
     return value

@@ -16,12 +16,12 @@ from yaml import events
 
 from include.errors import ConfigError
 
-Path = tuple[str, ...]
+Keys = tuple[str, ...]
 
 _DEEPEST = 64
 # Values in one file, those that aliases repeat included: a whole configuration has fewer.
 _MOST_VALUES = 1_000_000
-_DEEPEST_LINE = 3
+_DEEPEST_LINE = 6  # such as jobs.KEY.payload.body.order.id
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]{0,308})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _CONSTANTS = {
@@ -36,11 +36,11 @@ _ESCAPE = re.compile(r"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-f
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """One document: its value, the line at which it begins, and the lines of its keys, as far as three levels deep."""
+    """One document: its value, the line at which it begins, and the lines of its keys, as far as six levels deep."""
 
     value: Any
     line: int
-    lines: dict[Path, int]
+    lines: dict[Keys, int]
 
 
 def read_yaml(text: str, file: str) -> list[Parsed]:
@@ -51,6 +51,9 @@ def read_yaml(text: str, file: str) -> list[Parsed]:
         return list(_Reader(file, yaml.parse(text, yaml.CSafeLoader)).documents())
     except yaml.MarkedYAMLError as error:
         raise _wrong(file, error.problem_mark, f"not YAML: {error.problem}") from error
+    except yaml.reader.ReaderError as error:
+        line = text.encode()[: error.position].count(b"\n") + 1
+        raise ConfigError(f"{file}:{line}: not YAML: {error.reason} (#x{error.character:04x})") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
 
@@ -72,7 +75,7 @@ class _Reader:
 
     file: str
     parsed: Iterator[Any]
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[Keys, int] = field(default_factory=dict)
     anchors: dict[str, tuple[Any, int]] = field(default_factory=dict)
     values: int = 0
 
@@ -88,7 +91,7 @@ class _Reader:
     def _next(self) -> Any:
         return next(self.parsed)
 
-    def _value(self, event: Any, path: Path, depth: int = _DEEPEST) -> Any:
+    def _value(self, event: Any, path: Keys, depth: int = _DEEPEST) -> Any:
         before = self.values
         self._count(1, event)
         if isinstance(event, events.AliasEvent):
@@ -117,13 +120,13 @@ class _Reader:
             raise self._error(event, f"{event.value} is too large a number; put it into quotes")
         return value
 
-    def _sequence(self, path: Path, depth: int) -> list[Any]:
+    def _sequence(self, path: Keys, depth: int) -> list[Any]:
         made: list[Any] = []
         while not isinstance(event := self._next(), events.SequenceEndEvent):
             made.append(self._value(event, (*path, str(len(made))), depth - 1))
         return made
 
-    def _mapping(self, path: Path, depth: int) -> dict[str, Any]:
+    def _mapping(self, path: Keys, depth: int) -> dict[str, Any]:
         made: dict[str, Any] = {}
         while not isinstance(event := self._next(), events.MappingEndEvent):
             if not isinstance(event, events.ScalarEvent):

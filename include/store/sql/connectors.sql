@@ -34,7 +34,7 @@ with wanted as materialized (
       and (%(name)s::text is null or c.name = %(name)s)
       and (%(external_id)s::text is null or c.external_id = %(external_id)s)
       and (%(state)s::text is null or %(state)s = case
-               when c.error is not null then 'ERROR'
+               when c.error is not null then 'error'
                when not c.is_active or coalesce(c.paused_until > now(), false) then 'paused'
                when c.failing_since is not null then 'failing'
                when coalesce(c.not_before > now(), false) then 'rate-limited' else 'active' end)

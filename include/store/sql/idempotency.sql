@@ -13,6 +13,11 @@ insert into idempotency_key (caller, key, request, status) values (%(caller)s, %
 on conflict (caller, key) do nothing
 returning key;
 
+-- name: kept
+-- How many bytes the answers are, roughly, that a caller's keys must be kept with.
+select coalesce(sum(200 + coalesce(octet_length(body), 0)), 0)::bigint as bytes
+from idempotency_key where caller = %(caller)s and created_at >= now() - %(kept)s::interval;
+
 -- name: answered
 -- What the key was answered before.
 select request, status, headers, body from idempotency_key where caller = %(caller)s and key = %(key)s;

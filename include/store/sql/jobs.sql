@@ -44,7 +44,7 @@ with wanted as materialized (
       and (%(name)s::text is null or j.name = %(name)s)
       and (%(external_id)s::text is null or j.external_id = %(external_id)s)
       and (%(state)s::text is null or %(state)s = case
-               when j.error is not null then 'ERROR'
+               when j.error is not null then 'error'
                when not j.is_active or coalesce(j.paused_until > now(), false) then 'paused'
                when coalesce(h.failures, 0) > 0 then 'failing' else 'active' end
            or %(state)s = 'active' and j.error is null and j.is_active and not coalesce(j.paused_until > now(), false))

@@ -61,8 +61,8 @@ with wanted as materialized (
       and (%(name)s::text is null or w.name = %(name)s)
       and (%(external_id)s::text is null or w.external_id = %(external_id)s)
       and (%(state)s::text is null or %(state)s = case
-               when w.error is not null then 'ERROR'
-               when p.stopped_at is not null then 'STOPPED'
+               when w.error is not null then 'error'
+               when p.stopped_at is not null then 'stopped'
                when not w.is_active or coalesce(w.paused_until > now(), false) then 'paused'
                when not p.begun then 'waiting' else 'active' end)
       and (%(search)s::text is null
