@@ -69,6 +69,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8",
         "MILLRACE_ALLOW_SHELL": "1",
         "MILLRACE_NOTICE_GATHER_SECONDS": "1",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "bea:user",
     }
     up = [checkout / "millrace", "up", "--detach", "--no-demo"]
     started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)

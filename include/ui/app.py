@@ -20,6 +20,7 @@ from include.ui.pages import (
     missing,
     overview,
     records,
+    schedule,
     timers,
     workflow_form,
     workflows,
@@ -29,6 +30,7 @@ from include.ui.pages import (
 PAGES = (
     overview,
     jobs,
+    schedule,
     job_form,
     job,
     executions,

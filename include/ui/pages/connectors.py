@@ -2,6 +2,158 @@
 
 from __future__ import annotations
 
-from include.ui.page import page_router
+import shlex
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from include.api.login import CallerDep
+from include.times import utcnow
+from include.ui.form import SentForm
+from include.ui.page import PageApi, done, draw, page_router
 
 router = page_router()
+
+_SIZE = 50
+_STATES = ("active", "paused", "failing", "rate-limited", "error")
+_SORTS = ("name", "-created_at", "-updated_at", "kind", "owner")
+_MOST_COUNTED = 100
+_MINUTE = timedelta(minutes=1)
+
+
+@router.get("/connectors")
+async def connectors_page(
+    request: Request,
+    api: PageApi,
+    caller: CallerDep,
+    search: str = "",
+    kind: str = "",
+    owner: str = "",
+    state: str = "",
+    sort: str = "name",
+    cursor: str = "",
+) -> Response:
+    """Connectors that can be searched, filtered and sorted; each with how it is, and when it was pulled last."""
+    chosen: dict[str, Any] = {"search": search, "kind": kind, "owner": owner, "state": state, "sort": sort}
+    page = await api.get("/connectors", **chosen, cursor=cursor, limit=_SIZE)
+    kinds = await _kinds(api)
+    return draw(
+        request,
+        "connectors.html",
+        page=page,
+        chosen=chosen,
+        kinds=kinds,
+        pushed=_pushed(kinds),
+        states=_STATES,
+        sorts=_SORTS,
+        filtered=bool(search or kind or owner or state),
+    )
+
+
+@router.get("/connectors/{connector_id}")
+async def connector_page(connector_id: int, request: Request, api: PageApi, caller: CallerDep) -> Response:
+    """One connector: where it stands, what was wrong, how records come in, and who reads them."""
+    connector = await api.get(f"/connectors/{connector_id}")
+    newest = await api.get(f"/connectors/{connector_id}/records", limit=_MOST_COUNTED)
+    readers = await api.get("/workflows", connector_id=connector_id, sort="name", limit=_SIZE)
+    kinds = await _kinds(api)
+    is_pushed = connector["kind"] in _pushed(kinds)
+    hook = _hook(request, connector["name"])
+    return draw(
+        request,
+        "connector.html",
+        connector=connector,
+        summary=kinds.get(connector["kind"], {}).get("summary"),
+        rate=_last_minute(newest, utcnow()),
+        readers=readers,
+        hook=hook if is_pushed else None,
+        example=_example(hook, connector["config"]) if is_pushed else None,
+    )
+
+
+@router.post("/connectors/{connector_id}/pause")
+async def pause_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
+    """Take a connector off duty."""
+    connector = await api.post(f"/connectors/{connector_id}/pause")
+    return done(request, f"{connector['name']} is paused.")
+
+
+@router.post("/connectors/{connector_id}/resume")
+async def resume_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
+    """Put a connector back on duty."""
+    connector = await api.post(f"/connectors/{connector_id}/resume")
+    return done(request, f"{connector['name']} is back on duty.")
+
+
+@router.post("/connectors/{connector_id}/run")
+async def run_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
+    """Pull once, now."""
+    connector = await api.get(f"/connectors/{connector_id}")
+    await api.post(f"/connectors/{connector_id}/run")
+    return done(request, f"A pull of {connector['name']} has been started.")
+
+
+@router.post("/connectors/{connector_id}/rewind")
+async def rewind_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
+    """Forget the cursor, so that the next pull begins anew."""
+    connector = await api.post(f"/connectors/{connector_id}/rewind")
+    return done(request, f"The next pull of {connector['name']} begins anew.")
+
+
+@router.post("/connectors/{connector_id}/delete")
+async def delete_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
+    """Delete a connector and its records."""
+    connector = await api.get(f"/connectors/{connector_id}")
+    await api.delete(f"/connectors/{connector_id}")
+    return done(request, f"{connector['name']} is deleted.", "/connectors")
+
+
+async def _kinds(api: PageApi) -> dict[str, Any]:
+    return {found["kind"]: found for found in (await api.get("/kinds"))["connectors"]}
+
+
+def _pushed(kinds: Mapping[str, Any]) -> set[str]:
+    """The kinds that do not pull: records are pushed to them."""
+    return {name for name, kind in kinds.items() if kind["runs_on"] == "api"}
+
+
+def _hook(request: Request, name: str) -> str:
+    """Where records are pushed to, as it is seen from the page."""
+    root = request.scope.get("root_path", "")
+    return f"{request.url.scheme}://{request.url.netloc}{root}/hooks/{quote(name, safe='')}"
+
+
+def _last_minute(newest: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """How many records were stored within the last minute; `more` if these are only those that were looked at."""
+    stored = [datetime.fromisoformat(record["created_at"].replace("Z", "+00:00")) for record in newest["items"]]
+    recent = sum(now - _MINUTE < instant for instant in stored)
+    return {"count": recent, "more": newest["next"] is not None and recent == len(stored)}
+
+
+def _example(hook: str, config: Mapping[str, Any]) -> str:
+    """A delivery as a shell sends it, signed as the connector lays down; `SECRET` is the secret of its connection."""
+    verify = config.get("verify", "standard")
+    lines = ["body='{\"order\": 17}'"]
+    if verify == "standard":
+        lines += [
+            "id=msg_$RANDOM$RANDOM; now=$(date +%s)",
+            'key=$(printf %s "${SECRET#whsec_}" | base64 -d | od -An -v -tx1 | tr -d " \\n")',
+        ]
+        signing = "openssl dgst -sha256 -mac HMAC -macopt hexkey:$key -binary | base64"
+        lines += [f'signature=$(printf %s "$id.$now.$body" | {signing})']
+        headers = ['"webhook-id: $id"', '"webhook-timestamp: $now"', '"webhook-signature: v1,$signature"']
+    elif verify == "hmac":
+        algorithm = config.get("algorithm", "sha256")
+        prefix = f"{algorithm}=" if config.get("prefix") is None else config["prefix"]
+        spelling = "-binary | base64 -w0" if config.get("encoding") == "base64" else "-r | cut -d ' ' -f 1"
+        signing = f'openssl dgst -{shlex.quote(str(algorithm))} -hmac "$SECRET" {spelling}'
+        lines += [f'signature=$(printf %s "$body" | {signing})']
+        headers = [shlex.quote(f"{config.get('header', 'X-Hub-Signature-256')}: {prefix}") + '"$signature"']
+    else:
+        headers = ['"Authorization: Bearer $SECRET"']
+    sent = "".join(f" \\\n  -H {header}" for header in ["'Content-Type: application/json'", *headers])
+    return "\n".join([*lines, f'curl {shlex.quote(hook)}{sent} \\\n  -d "$body"'])

@@ -34,7 +34,7 @@ _RANGES = {
 }
 _USUAL = "24h"
 # What goes well is drawn at the bottom; a status that is not here yet has its place above the others.
-_COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "interrupted": "warn", "failed": "bad"}
+_COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "cancelled": "quiet", "failed": "bad"}
 
 
 @router.get("/")

@@ -1,0 +1,195 @@
+"""The form of a connector or of a workflow: the fields it has, and the settings that it means once it is filled in."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from include.documents.caller import Caller
+from include.documents.fields import Document
+from include.documents.same import same
+from include.ui import schema_form
+from include.ui.api import ProblemError
+from include.ui.form import Form
+from include.ui.schema_form import Field
+
+Row = Mapping[str, Any]
+Errors = Mapping[str, str]
+# Where the API says what is wrong without a place: in which field that is, by its words.
+_ABOUT = {
+    "with this name exists": "name",
+    "there is no budget": "budget",
+    "slower schedule": "every",
+    "filter '": "filter",
+    "start_from '": "start_from",
+    "write connector": "connector",
+}
+_SWITCHED = ("is_active", "paused_until")  # of a row that is there, by buttons of their own
+
+
+@dataclass(frozen=True, slots=True)
+class RowForm:
+    """One form: the `settings` that it fills in, and how they are grouped.
+
+    `code` holds the settings of the kind. What is `always` shown stands before the `groups`, each of which has a title
+    and can be folded; `begins` is what a new row begins with, and `fixed` what does not change once it is there.
+    """
+
+    settings: type[Document]
+    code: str
+    always: Sequence[str]
+    groups: Mapping[str, Sequence[str]]
+    begins: Row
+    fixed: Sequence[str] = ()
+
+    def shown(
+        self,
+        kinds: Mapping[str, Any],
+        caller: Caller,
+        *,
+        row: Row | None,
+        form: Form | None,
+        kind: str,
+        problem: ProblemError | None,
+        changed: Sequence[Any] | None,
+    ) -> dict[str, Any]:
+        """What the page draws: as the form came in, or else as the row is, with what is wrong."""
+        errors = self.errors(problem)
+        kind = form.get("kind", "") if form is not None else row["kind"] if row else kind
+        always = self.fields(self.always, row, form, errors)
+        of_kind = self._kind_fields(_schema_of(kinds, kind), kind, row, form, errors)
+        more = self._more(caller, row, form, errors)
+        names = {"kind", *always, *(field.name for group in (of_kind, *more.values()) for field in group)}
+        typed = {} if form is None or changed is not None else form
+        return {
+            "kind": kind,
+            "kinds": [
+                one for one in kinds.values() if one["kind"] == kind or caller.is_admin or not one["admins_only"]
+            ],
+            "chosen": kinds.get(kind),
+            "always": always,
+            "of_kind": of_kind,
+            "more": more,
+            "errors": errors,
+            "problems": _listed(problem, errors, names),
+            "changed": changed,
+            "revision": typed.get("revision") or (row["revision"] if row else ""),
+            "key": typed.get("key") or secrets.token_urlsafe(16),
+        }
+
+    def fields(self, names: Sequence[str], row: Row | None, form: Form | None, errors: Errors) -> dict[str, Field]:
+        """The fields of these settings, by name."""
+        known = self.begins if row is None else row
+        values = {name: known[name] for name in names if name in known}
+        return {field.name: field for field in schema_form.drawn(self._part(names), values, "", errors, form)}
+
+    def sent(self, form: Form, kinds: Mapping[str, Any], caller: Caller, row: Row | None) -> dict[str, Any]:
+        """The settings, as the API takes them; what is as it was shown for `row` is as it was.
+
+        `ProblemError` names all that cannot be read, and refuses settings of another kind than the one that is chosen.
+        """
+        names = [*self.always, *(name for group in self.groups.values() for name in group)]
+        kept = {} if row is None else {name: row[name] for name in (*_SWITCHED, *self.fixed)}
+        may_set = [name for name in self._may_set(caller, row, names) if name not in kept]
+        return kept | _all_read(
+            lambda: schema_form.sent(form, self._part(may_set), "", row),
+            lambda: self._of_kind(form, kinds, row),
+        )
+
+    def errors(self, problem: ProblemError | None) -> dict[str, str]:
+        """What is wrong, by field; of what is said of the row as a whole, by the field that it is about."""
+        if problem is None:
+            return {}
+        errors = schema_form.by_place(problem.errors or [("", problem.detail)])
+        if "" in errors:
+            said = errors.pop("")
+            place, _, rest = said.partition(": ")
+            about = next((field for words, field in _ABOUT.items() if words in said), "")
+            errors |= {place: rest} if place in self.settings.model_fields else {about: said}
+        return errors if problem.errors or "" not in errors else {}
+
+    def differences(self, settings: Row, row: Row) -> list[tuple[str, Any, Any]]:
+        """Where settings differ from the row as it is: what, as it would be, as it is."""
+        wanted = self.settings.model_validate(settings).model_dump(mode="json")
+        names = [name for name in wanted if name in settings and not same(wanted[name], row[name])]
+        return [(schema_form.in_words(name), wanted[name], row[name]) for name in names]
+
+    def _more(self, caller: Caller, row: Row | None, form: Form | None, errors: Errors) -> dict[str, list[Field]]:
+        """The fields that mostly stay as they are, in groups."""
+        return {
+            title: list(self.fields(self._may_set(caller, row, names), row, form, errors).values())
+            for title, names in self.groups.items()
+        }
+
+    def _kind_fields(
+        self, schema: Mapping[str, Any], kind: str, row: Row | None, form: Form | None, errors: Errors
+    ) -> list[Field]:
+        """The fields of a kind; if the row is of another one, with what both have."""
+        stored = row[self.code] if row else {}
+        if row and row["kind"] != kind:
+            stored = {name: value for name, value in stored.items() if name in schema["properties"]}
+        if form is not None and form.get("shown_kind") != kind:
+            known = {f"{self.code}.{name}" for name in schema["properties"]}
+            form = Form({name: form.of(name) for name in form if name in known})
+        return schema_form.drawn(schema, stored, self.code, errors, form)
+
+    def _of_kind(self, form: Form, kinds: Mapping[str, Any], row: Row | None) -> dict[str, Any]:
+        kind = form.get("kind", "")
+        if not kind:
+            raise ProblemError(422, "", [("kind", "choose one of them")])
+        if kind != form.get("shown_kind"):
+            raise ProblemError(422, "", [("kind", f"these are the settings of {kind}: look at them first")])
+        before = row[self.code] if row is not None and row["kind"] == kind else {}
+        return {"kind": kind, self.code: schema_form.sent(form, _schema_of(kinds, kind), self.code, before)}
+
+    def _may_set(self, caller: Caller, row: Row | None, names: Sequence[str]) -> list[str]:
+        hidden = {*(() if caller.is_admin else ("owner",)), *(() if row is None else _SWITCHED)}
+        return [name for name in names if name not in hidden]
+
+    def _part(self, names: Sequence[str]) -> dict[str, Any]:
+        """The schema of the settings, as far as they have these names."""
+        whole = self.settings.model_json_schema()
+        properties = {name: whole["properties"][name] for name in names}
+        return {"properties": properties, "required": [name for name in names if name in whole["required"]]}
+
+
+def _schema_of(kinds: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The settings of a kind; of one that there is not, none."""
+    return kinds[kind]["json_schema"] if kind in kinds else {"properties": {}}
+
+
+def _listed(problem: ProblemError | None, errors: Errors, names: Collection[str]) -> list[tuple[str | None, str]]:
+    """What is wrong, one by one, each with the name of its field, if it has one of these `names`."""
+    if problem is None:
+        return []
+    if not errors:
+        return [(None, problem.detail)]
+    return [(_field_at(place, names), _labelled(place, said)) for place, said in errors.items()]
+
+
+def _all_read(*parts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What all parts of the form mean; `ProblemError` with all that is wrong in any of them."""
+    found: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
+    for part in parts:
+        try:
+            found |= part()
+        except ProblemError as problem:
+            wrong += problem.errors
+    if wrong:
+        raise ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
+    return found
+
+
+def _field_at(place: str, names: Collection[str]) -> str | None:
+    """The name of the field that has a place in its value."""
+    while place and place not in names:
+        place = place.rpartition(".")[0]
+    return place or None
+
+
+def _labelled(place: str, said: str) -> str:
+    where = place.removeprefix("config.").removeprefix("payload.")
+    return f"{schema_form.in_words(where) if where.isidentifier() else where}: {said}" if place else said

@@ -1,0 +1,105 @@
+"""The form of a timer: when, and what is sent then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from include.documents.timer import TimerSettings
+from include.errors import ConfigError
+from include.ui import schema_form, wall_time
+from include.ui.api import ProblemError
+from include.ui.form import Form
+from include.wall_cron import zone_named
+
+PARTS = ("hours", "minutes", "seconds")
+_WHEN = (*PARTS, "due_at")
+_NOT_COPIED = ("external_id", "owner")
+_OF_ADMINS = ("owner",)
+_WHOLE = re.compile(r"\d{1,10}", re.ASCII)
+_WHOLE_SCHEMA = TimerSettings.model_json_schema()
+
+
+def shown(
+    like: Mapping[str, Any] | None, form: Form | None, errors: Mapping[str, str], *, is_admin: bool
+) -> dict[str, Any]:
+    """What `timer_form.html` draws: a form that came back, or one for a timer that is `like` another, or a new one."""
+    schema = _schema(is_admin=is_admin)
+    values = {
+        name: (like or {})[name] for name in schema["properties"] if name in (like or {}) and name not in _NOT_COPIED
+    }
+    zone = "UTC" if form is None else form.get("timezone", "UTC")
+    return {
+        "when": "in" if form is None else form.get("when", "in"),
+        "parts": {name: "" if form is None else form.get(name, "") for name in PARTS},
+        "due_at": wall_time.shown("due_at", None, zone, form),
+        "timezone": zone,
+        "fields": schema_form.drawn(schema, values, "", errors, form),
+        "errors": errors,
+    }
+
+
+def sent(form: Form, *, is_admin: bool) -> dict[str, Any]:
+    """The timer as the API takes it; `ProblemError` (422) says, as the API does, where something cannot be read."""
+    found: dict[str, Any] = {}
+    problems: list[tuple[str, str]] = []
+    for read in (_at if form.get("when") == "at" else _in, lambda one: _what(one, is_admin=is_admin)):
+        try:
+            found |= read(form)
+        except ProblemError as error:
+            problems += error.errors
+    if problems:
+        raise _problem([(f"body.{place}", said) for place, said in problems])
+    return found
+
+
+def by_place(errors: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """What is wrong, by the name of the field; the place `body` is the whole timer, `body.body` what is sent."""
+    found: dict[str, str] = {}
+    for place, said in errors:
+        name = place.removeprefix("body").removeprefix(".")
+        found[name] = f"{found[name]}; {said}" if name in found else said
+    return found
+
+
+def _schema(*, is_admin: bool) -> dict[str, Any]:
+    """A timer's settings but for when it is due."""
+    hidden = _WHEN if is_admin else (*_WHEN, *_OF_ADMINS)
+    known = _WHOLE_SCHEMA["properties"]
+    # What people fill in first is drawn first.
+    order = sorted(known, key=lambda name: name.startswith(("retr", "no_retry")))
+    return {**_WHOLE_SCHEMA, "properties": {name: known[name] for name in order if name not in hidden}}
+
+
+def _what(form: Form, *, is_admin: bool) -> dict[str, Any]:
+    return schema_form.sent(form, _schema(is_admin=is_admin), "")
+
+
+def _in(form: Form) -> dict[str, Any]:
+    typed = {name: form.text(name) or "0" for name in PARTS}
+    wrong = [(name, "write a whole number") for name, number in typed.items() if not _WHOLE.fullmatch(number)]
+    found = {name: int(number) for name, number in typed.items()} if not wrong else {}
+    if not wrong and not any(found.values()):
+        wrong.append(("hours", "write how long from now, in one of these at least"))
+    if wrong:
+        raise _problem(wrong)
+    return found
+
+
+def _at(form: Form) -> dict[str, Any]:
+    try:
+        zone = zone_named(form.get("timezone", "UTC").strip())
+    except ConfigError as error:
+        raise _problem([("timezone", str(error))]) from None
+    try:
+        instant = wall_time.sent(form, "due_at", zone)
+    except ValueError as error:
+        raise _problem([("due_at", str(error))]) from None
+    if instant is None:
+        raise _problem([("due_at", "write a date and a time to come")])
+    return {"due_at": instant}
+
+
+def _problem(errors: list[tuple[str, str]]) -> ProblemError:
+    return ProblemError(422, "; ".join(f"{place}: {said}" for place, said in errors), errors)

@@ -1,0 +1,107 @@
+"""The pages of records: what is shown of a log, and how it is searched."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+
+import pytest
+
+from include.store.db import DictConnection
+from tests.api_client import ADMIN, ALICE, BOB, VIEWER
+from tests.log_rows import add_connector, append
+from tests.ui_client import Pages, pages_of
+
+pytestmark = pytest.mark.xdist_group("api")
+
+
+@pytest.fixture
+def pages(database_url: str) -> Iterator[Pages]:
+    with pages_of(database_url) as running:
+        yield running.as_(ALICE)
+
+
+@pytest.fixture
+def shop(db: DictConnection) -> int:
+    """Alice's connector, which has no records yet."""
+    return add_connector(db, "shop", owner="alice")
+
+
+def test_an_empty_page_says_what_to_do_first(pages: Pages, db: DictConnection) -> None:
+    """Without connectors there is a button for the first; then one is to be chosen; then records are to come."""
+    assert "Create the first connector" in pages.get("/records").text
+    assert "Create the first connector" not in pages.as_(VIEWER).get("/records").text
+    connector = add_connector(db, "shop", owner="alice")
+    assert "Whose records?" in pages.get("/records").text
+    assert "shop has no records yet" in pages.get("/records", connector=connector).text
+
+
+def test_records_are_shown_the_newest_first(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Position, key, and payload, as text and not as HTML; a page has fifty, and a link to the next."""
+    append(db, shop, [{"title": f"<i>{number:02}</i>"} for number in range(1, 53)])
+    page = pages.get("/records", connector=shop).text
+    assert page.index(f"/records/{shop}/52") < page.index(f"/records/{shop}/51")
+    assert "&lt;i&gt;52&lt;/i&gt;" in page
+    assert "<i>" not in page
+    assert f"/records/{shop}/2" + '"' not in page
+    link = html.unescape(page.partition('rel="next" href="')[2].partition('"')[0])
+    second = pages.get(link.removeprefix("/ui")).text
+    assert f'/records/{shop}/2"' in second
+    assert "First page" in second
+
+
+def test_payloads_are_searched(pages: Pages, db: DictConnection, shop: int) -> None:
+    """A text finds the records that have it, a key its versions; where none has it, that is said."""
+    append(db, shop, [{"title": "alpha"}, {"title": "beta"}])
+    found = pages.get("/records", connector=shop, search="bet").text
+    assert "beta" in found
+    assert "alpha" not in found
+    assert "alpha" in pages.get("/records", connector=shop, key="k1").text
+    assert "Nothing matches" in pages.get("/records", connector=shop, search="gamma").text
+
+
+def test_a_search_that_has_not_ended_leads_on(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Where the newest 5,000 records have no match, there is a way to look further back."""
+    db.execute(
+        "select append_records(%s, (select jsonb_agg(jsonb_build_object('key', 'k' || n, 'payload', 'p' || n))"
+        " from generate_series(1, 5050) n))",
+        (shop,),
+    )
+    page = pages.get("/records", connector=shop, search="p7").text
+    while "Nothing among these" in page:
+        link = html.unescape(page.partition('rel="next" href="')[2].partition('"')[0])
+        page = pages.get(link.removeprefix("/ui")).text
+    assert "p7" in page
+
+
+def test_one_record_is_shown_whole(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Its payload as JSON, with the way to those beside it; a position without a record is said."""
+    append(db, shop, [{"n": 1}, {"order": {"paid": True, "text": "<b>"}}, {"n": 3}])
+    page = pages.get(f"/records/{shop}/2").text
+    for part in ("&#34;paid&#34;: true", "&lt;b&gt;", f'/records/{shop}/1"', f'/records/{shop}/3"', "k2"):
+        assert part in page
+    for path in (f"/records/{shop}/4", f"/records/{shop}/0", f"/records/{shop}/{2**70}", f"/records/{2**70}/1"):
+        assert pages.get(path).status_code in (404, 422)
+
+
+def test_large_payloads_are_cut_in_the_list_only(pages: Pages, db: DictConnection, shop: int) -> None:
+    """The list stays readable, and the page of the record has all of it."""
+    append(db, shop, [{"text": "x" * 20_000 + "end"}])
+    assert "xend" not in pages.get("/records", connector=shop).text
+    assert "xend" in pages.get(f"/records/{shop}/1").text
+
+
+def test_others_records_are_not_there(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Bob finds neither the list nor the record, and cannot choose the connector; an admin can."""
+    append(db, shop, [{"secret": "of alice"}])
+    bob = pages.as_(BOB)
+    assert bob.get("/records", connector=shop).status_code == 404
+    assert bob.get(f"/records/{shop}/1").status_code == 404
+    assert "shop" not in bob.get("/records").text
+    assert "of alice" in pages.as_(ADMIN).get("/records", connector=shop).text
+
+
+@pytest.mark.parametrize("connector", ["x", "-1", "9" * 30, "0"])
+def test_a_connector_that_cannot_be_is_said(pages: Pages, connector: str) -> None:
+    """An address that somebody has written is answered with a page that says what is wrong."""
+    assert pages.get("/records", connector=connector).status_code in (404, 422)
