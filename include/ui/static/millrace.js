@@ -58,7 +58,9 @@ document.addEventListener("click", (event) => {
 
 function countTicked() {
   for (const said of document.querySelectorAll("[data-ticked]")) {
-    const ticked = document.querySelectorAll(`input[name="id"][form="${said.form?.id ?? said.closest("form").id}"]:checked`);
+    // By its attribute: a form whose fields are called `id` has those as its property of that name.
+    const form = said.closest("form").getAttribute("id");
+    const ticked = document.querySelectorAll(`input[name="id"][form="${form}"]:checked`);
     said.textContent = ticked.length ? `${ticked.length} ticked:` : "Tick rows to";
   }
 }
