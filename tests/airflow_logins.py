@@ -1,4 +1,5 @@
-"""The real auth managers, simple and FAB, in this process, with users of every role, and the API as Airflow mounts it.
+"""The real auth managers, simple and FAB, in this process, with users of every role, and the API and the dashboard
+as Airflow mounts them.
 
 The fixtures are in `tests/airflow_login_fixtures.py`.
 """
@@ -21,8 +22,8 @@ from airflow.api_fastapi.core_api.app import init_middlewares
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from include.api.app import create_app
 from include.settings import Settings
+from include.ui.app import create_app
 
 SIMPLE = "include.orchestration.auth_simple.MillraceSimpleAuthManager"
 FAB = "include.orchestration.auth_fab.MillraceFabAuthManager"
@@ -59,7 +60,7 @@ class Logins:
 
     @contextmanager
     def serving(self, **settings: Any) -> Iterator[TestClient]:
-        """The API below /millrace of an app with Airflow's own middlewares."""
+        """The API and the dashboard below /millrace of an app with Airflow's own middlewares."""
         root = FastAPI(lifespan=lifespan)
         root.mount("/millrace", create_app(Settings(database_url=self.database_url, **settings)))
         init_middlewares(root)

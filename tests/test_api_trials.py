@@ -17,7 +17,7 @@ from include.errors import ConfigError
 from include.model import Connection
 from include.settings import Settings
 from include.store.db import DictConnection
-from tests.api_client import ADMIN, ALICE, VIEWER, Api, ok, problem, stated_login
+from tests.api_client import ADMIN, ALICE, BOB, VIEWER, Api, ok, problem, stated_login
 from tests.json_server import answering
 from tests.test_outcomes import odd  # noqa: F401 - a fixture
 
@@ -204,7 +204,10 @@ def test_whatever_a_kind_leaves_behind_is_answered(api: Api, what: str, status: 
 
 
 def test_no_more_than_a_few_are_under_way_at_once(api: Api) -> None:
-    """While a few receivers let the API wait, others are told to come again, and everything else is answered."""
+    """Who has a few under way is told to come again, and nobody else; who comes when there are many is told so, too.
+
+    Everything else is answered meanwhile.
+    """
     arrived, go_on = threading.Semaphore(0), threading.Event()
 
     def answer(*_: Any) -> tuple[int, Any]:
@@ -215,19 +218,30 @@ def test_no_more_than_a_few_are_under_way_at_once(api: Api) -> None:
     with answering(answer) as url:
         ping = {"kind": "ping", "payload": {"url": url}}
         answers: list[Any] = []
-        asking = [threading.Thread(target=lambda: answers.append(api.post("/jobs/trial", ping))) for _ in range(4)]
-        try:
-            for thread in asking:
+        asking: list[threading.Thread] = []
+
+        def have_four(caller: Caller) -> None:
+            more = [threading.Thread(target=lambda: answers.append(tried(caller))) for _ in range(4)]
+            for thread in more:
                 thread.start()
-            for _ in asking:
+            asking.extend(more)
+            for _ in more:
                 assert arrived.acquire(timeout=60)
-            refused = api.post("/jobs/trial", ping)
-            assert "try it again later" in problem(refused, 503)
+
+        def tried(caller: Caller) -> Any:
+            return api.as_(caller).post("/jobs/trial", ping)
+
+        try:
+            have_four(ADMIN)
+            refused = tried(ADMIN)
+            assert "4 trials of yours are under way: try it again later" in problem(refused, 503)
             assert refused.headers["retry-after"]
+            have_four(ALICE)
+            assert problem(tried(BOB), 503).startswith("8 trials are under way")
             assert ok(api.get("/jobs"))["items"] == []
         finally:
             go_on.set()
             for thread in asking:
                 thread.join()
-        assert [ok(answer)["status"] for answer in answers] == ["success"] * 4
-        assert ok(api.post("/jobs/trial", ping))["status"] == "success"
+        assert [ok(answer)["status"] for answer in answers] == ["success"] * 8
+        assert [ok(tried(caller))["status"] for caller in (ADMIN, BOB)] == ["success"] * 2

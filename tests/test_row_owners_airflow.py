@@ -142,6 +142,19 @@ def test_lists_show_ones_own(as_: As, dags: dict[str, str]) -> None:
             assert {owner for owner, dag_id in dags.items() if f'"{dag_id}"' in answer.text} == seen, path
 
 
+def test_names_of_connectors_are_for_admins(as_: As, insert: Insert, airflow_session: Session) -> None:
+    """Assets are called after them, and Airflow does not ask whose they are."""
+    for path in ("/api/v2/assets", "/api/v2/assets/events"):
+        assert as_("ann", "Op").get(path).status_code == 403
+        assert as_("root", "Admin").get(path).status_code == 200
+
+
+def test_whoever_looks_at_dags_finds_the_dashboard(as_: As) -> None:
+    """Airflow's UI takes the way to it from the list of plugins, which FAB keeps from users by itself."""
+    for role in ("Viewer", "User"):
+        assert as_("ann", role).get("/api/v2/plugins").status_code == 200
+
+
 def test_events_are_of_ones_own(simple: Logins, dags: dict[str, str]) -> None:
     """Airflow's audit log; by FAB it is for admins anyway."""
     with airflow(simple) as login:

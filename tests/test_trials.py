@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
 from include.documents.trial import document
 from include.model import Connection
@@ -140,12 +141,27 @@ def test_an_owner_has_a_few_under_way_at_once(db: DictConnection) -> None:
     add(db, command="true")
 
 
+def test_who_asks_many_times_at_once_has_no_more(db: DictConnection, database_url: str) -> None:
+    """What others have not committed yet counts: whoever comes second waits until it is known."""
+    with psycopg.connect(database_url, options="-c lock_timeout=200ms", row_factory=dict_row) as other:
+        with db.transaction():
+            for _ in range(trials.MOST_AT_ONCE):
+                add(db, command="true")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                trials.add(other, "alice", "shell", {"command": "true"}, HALF_A_MINUTE)
+            other.rollback()
+            assert trials.add(other, "bob", "shell", {"command": "true"}, HALF_A_MINUTE) is not None
+        other.rollback()
+        assert trials.add(other, "alice", "shell", {"command": "true"}, HALF_A_MINUTE) is None
+
+
 def test_trials_are_forgotten_after_an_hour(db: DictConnection) -> None:
     """Whoever adds one removes those of an hour ago, whoever's they are; what is withdrawn is gone at once."""
     old = add(db, command="true")
     db.execute("update trial set created_at = now() - interval '61 minutes'")
-    new = add(db, command="true")
     assert trials.get(db, old, None) is None
+    new = add(db, command="true")
+    assert [row["id"] for row in db.execute("select id from trial").fetchall()] == [new]
     trials.withdraw(db, new)
     assert trials.get(db, new, None) is None
 

@@ -9,7 +9,9 @@ import asyncio
 import secrets
 import threading
 import uuid
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 
 from fastapi import Request
 
@@ -30,10 +32,35 @@ from include.shifts.threaded import in_thread
 from include.store import trials
 from include.times import utcnow
 
-_AT_ONCE = 4
+_AT_ONCE = 8
 # Looking a connection up ends by itself after half a minute, an attempt after one; what does not is left behind.
 _SECONDS = LONGEST.total_seconds() + 45.0
-_turns = threading.Semaphore(_AT_ONCE)
+
+
+class _Turns:
+    """Turns at trying something out in this process: so many in all, and no more than half of them for one person."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: Counter[str] = Counter()
+
+    @contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """While inside, one more is taken; `RetryableError` if there is none."""
+        with self._lock:
+            if self._taken[name] >= trials.MOST_AT_ONCE:
+                raise _too_many_of_yours()
+            if self._taken.total() >= _AT_ONCE:
+                raise RetryableError(f"{_AT_ONCE} trials are under way: try it again later")
+            self._taken[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._taken -= Counter((name,))
+
+
+_turns = _Turns()
 
 
 async def try_out(request: Request, caller: Caller, settings: TrialSettings) -> Trial:
@@ -49,7 +76,7 @@ async def try_out(request: Request, caller: Caller, settings: TrialSettings) -> 
     limits: Settings = request.app.state.settings
     find = _asking(asyncio.get_running_loop(), request.app.state.find_connection)
     try:
-        outcome = await within(_SECONDS, in_thread(lambda: _in_turn(settings, limits, find)))
+        outcome = await within(_SECONDS, in_thread(lambda: _in_turn(caller, settings, limits, find)))
     except asyncio.TimeoutError:
         raise RefusedError(504, f"the trial did not end within {_SECONDS:g} s") from None
     return _shown(
@@ -72,7 +99,7 @@ def begin(transactions: Transactions, caller: Caller, settings: TrialSettings) -
             return None
         row = trials.add(db, caller.name, settings.kind, settings.payload, settings.limit)
     if row is None:
-        raise RetryableError(f"{trials.MOST_AT_ONCE} trials of yours are under way: try it again later")
+        raise _too_many_of_yours()
     try:
         runs.start(trials.DAG_ID, run_id=f"manual__{uuid.uuid4().hex}", user=caller.name, conf={"trial": row["id"]})
     except BaseException:
@@ -109,13 +136,13 @@ async def _awaited(found: Awaitable[Connection]) -> Connection:
     return await found
 
 
-def _in_turn(settings: TrialSettings, limits: Settings, connections: FindConnection) -> shifts.Outcome:
-    if not _turns.acquire(blocking=False):
-        raise RetryableError(f"{_AT_ONCE} trials are under way: try it again later")
-    try:
+def _too_many_of_yours() -> RetryableError:
+    return RetryableError(f"{trials.MOST_AT_ONCE} trials of yours are under way: try it again later")
+
+
+def _in_turn(caller: Caller, settings: TrialSettings, limits: Settings, connections: FindConnection) -> shifts.Outcome:
+    with _turns.turn(caller.name):
         return asyncio.run(_try(settings, limits, connections))
-    finally:
-        _turns.release()
 
 
 async def _try(settings: TrialSettings, limits: Settings, connections: FindConnection) -> shifts.Outcome:

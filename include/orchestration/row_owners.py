@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from airflow.api_fastapi.auth.managers.base_auth_manager import ResourceMethod
     from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
     from airflow.api_fastapi.auth.managers.models.batch_apis import IsAuthorizedDagRequest
-    from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
+    from airflow.api_fastapi.auth.managers.models.resource_details import (
+        AssetDetails,
+        DagAccessEntity,
+        DagDetails,
+    )
 
 _AuthManager: Any = object  # which one it is, the class says that has this one as its first base
 
@@ -31,9 +35,9 @@ _owner: TypeAdapter[str] = TypeAdapter(Owner)
 class OwnRowsOnly(_AuthManager):
     """Lets users do with DAGs what the auth manager after it says, where the DAG's row is theirs.
 
-    Admins do so with all, and they alone with Millrace's own DAGs and with what remains of a deleted row. DAGs that are
-    neither are as without it, and so is what is asked of no DAG in particular. When the database does not say whose the
-    rows are, they are nobody's.
+    Admins do so with all, and they alone with assets, Millrace's own DAGs and what remains of a deleted row. DAGs that
+    are neither are as without it, and so is what is asked of no DAG in particular. When the database does not say whose
+    the rows are, they are nobody's.
     """
 
     def is_authorized_dag(
@@ -72,6 +76,12 @@ class OwnRowsOnly(_AuthManager):
             if self._airflow_lets(method, user, None, DagDetails(id=dag_id, team_name=team_name))
         }
 
+    def is_authorized_asset(
+        self, *, method: ResourceMethod, user: BaseUser, details: AssetDetails | None = None
+    ) -> bool:
+        """What Airflow says, of admins: assets are called after everybody's connectors, and lists know no owner."""
+        return _is_admin(user) and bool(super().is_authorized_asset(method=method, user=user, details=details))
+
     def _airflow_lets(
         self, method: ResourceMethod, user: BaseUser, entity: DagAccessEntity | None, details: DagDetails | None
     ) -> bool:
@@ -97,15 +107,17 @@ def has_role_admin(user: BaseUser) -> bool:
 
 def permitted(user: BaseUser, dag_ids: set[str]) -> set[str]:
     """Those of these DAGs with which the user may do anything at all."""
-    name = owner_name(user)
-    if name is None:
-        owned: set[str] = set()
-    elif has_role_admin(user) or name in settings().admins:
+    if _is_admin(user):
         return dag_ids
-    else:
-        owned = _row_owners(settings().database_url).owned(name, dag_ids)
+    name = owner_name(user)
+    owned = set[str]() if name is None else _row_owners(settings().database_url).owned(name, dag_ids)
     theirs = row_dag_ids(dag_ids)
     return owned | {dag_id for dag_id in dag_ids - theirs if not dag_id.startswith(_MILLRACES_OWN)}
+
+
+def _is_admin(user: BaseUser) -> bool:
+    name = owner_name(user)
+    return name is not None and (has_role_admin(user) or name in settings().admins)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any
 
 from psycopg.types.json import Json, Jsonb
 
+from include.store import access
 from include.store.db import DictConnection, queries
 from include.store.edits import Row
 
@@ -21,15 +22,16 @@ _SQL = {name: text.encode() for name, text in queries("trials").items()}
 
 
 def add(db: DictConnection, owner: str, kind: str, payload: dict[str, Any], timeout: timedelta) -> Row | None:
-    """The new trial; None if `MOST_AT_ONCE` of the owner's are under way already."""
+    """The new trial; None if `MOST_AT_ONCE` of the owner's are under way already. Call it in a transaction."""
+    access.lock_owner(db, owner)
     values = {"owner": owner, "kind": kind, "payload": Jsonb(payload), "timeout": timeout}
     limits = {"kept": _KEPT, "taken_within": TAKEN_WITHIN, "most": MOST_AT_ONCE}
     return db.execute(_SQL["add_trial"], {**values, **limits}).fetchone()
 
 
 def get(db: DictConnection, trial_id: int, owner: str | None) -> Row | None:
-    """The trial of that id, among those of `owner` (None: all)."""
-    return db.execute(_SQL["get_trial"], {"id": trial_id, "owner": owner}).fetchone()
+    """The trial of that id, among those of `owner` (None: all); None if it is too old, too."""
+    return db.execute(_SQL["get_trial"], {"id": trial_id, "owner": owner, "kept": _KEPT}).fetchone()
 
 
 def withdraw(db: DictConnection, trial_id: int) -> None:

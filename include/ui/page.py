@@ -92,14 +92,20 @@ def draw(request: Request, name: str, status: int = 200, **shown: Any) -> HTMLRe
 def url_of(request: Request, path: str, **query: Any) -> str:
     """Where a page is: `/jobs/42`, with a query; what is None or empty in that is left out."""
     chosen = urlencode({name: value for name, value in query.items() if value not in (None, "")}, doseq=True)
-    return f"{request.scope.get('root_path', '')}/ui{path}" + (f"?{chosen}" if chosen else "")
+    return _with_query(f"{request.scope.get('root_path', '')}/ui{path}", chosen)
 
 
 def done(request: Request, said: str, path: str | None = None) -> Response:
     """After a form did what it was to do: back to the page it was on, or to `path`, which says so."""
     response = RedirectResponse(_before(request) if path is None else url_of(request, path), 303, _HEADERS)
     response.set_cookie(
-        _SAID, quote(said[:_LONGEST_SAID]), max_age=60, path=url_of(request, ""), httponly=True, samesite="lax"
+        _SAID,
+        quote(said[:_LONGEST_SAID]),
+        max_age=60,
+        path=url_of(request, ""),
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
     )
     return response
 
@@ -110,7 +116,7 @@ def refusal(request: Request, problem: ProblemError) -> Response:
     if problem.status == HTTPStatus.UNAUTHORIZED:
         if is_asked_by_page:
             return Response(status_code=204, headers={**_HEADERS, "HX-Refresh": "true"})
-        here = f"{request.url.path}?{request.url.query}" if request.method == "GET" else url_of(request, "/")
+        here = _with_query(request.url.path, request.url.query) if request.method == "GET" else url_of(request, "/")
         login = f"{_airflow_root(request)}/api/v2/auth/login?{urlencode({'next': here})}"
         return RedirectResponse(login, 303, _HEADERS)
     name = "refused_notice.html" if is_asked_by_page else "refused.html"
@@ -138,11 +144,16 @@ def _airflow_root(request: Request) -> str:
 
 def _before(request: Request) -> str:
     """The page that a form was on, if it was one of ours."""
-    came_from = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer", ""))
-    is_ours = came_from.netloc == request.headers.get("host") and came_from.path.startswith(url_of(request, "/"))
-    if not is_ours:
+    try:
+        came_from = urlsplit(request.headers.get("hx-current-url") or request.headers.get("referer", ""))
+    except ValueError:  # no URL at all
         return url_of(request, "/")
-    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+    is_ours = came_from.netloc == request.headers.get("host") and came_from.path.startswith(url_of(request, "/"))
+    return _with_query(came_from.path, came_from.query) if is_ours else url_of(request, "/")
+
+
+def _with_query(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
 
 
 def _said_before(request: Request) -> str:

@@ -26,7 +26,7 @@ async def try_job(settings: TrialSettings, request: Request, caller: CallerDep) 
     """Run what a job's settings say once, now; neither a job nor an execution is stored.
 
     200: it has ended, with `status` success or failed. 202: its kind runs on a worker; ask at `Location` until its
-    `status` is no longer running.
+    `status` is no longer running. Each request is a trial of its own: an `Idempotency-Key` is not looked at.
     """
     made = await trials.try_out(request, caller, settings)
     if made.id is None:

@@ -13,8 +13,9 @@ where (
 returning *;
 
 -- name: get_trial
--- One trial, if it is the owner's, or of any owner.
-select * from trial where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s);
+-- One trial, if it is the owner's, or of any owner, and not too old.
+select * from trial
+where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s) and created_at > now() - %(kept)s::interval;
 
 -- name: withdraw_trial
 -- Forget a trial for which no worker could be asked.

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from fastapi.responses import Response
+from fastapi import Request
+from fastapi.responses import RedirectResponse, Response
 
 from include.api.login import CallerDep
 from include.ui.api import ProblemError
-from include.ui.page import page_router
+from include.ui.page import page_router, url_of
 
 router = page_router()
+
+
+@router.get("")
+async def to_the_overview(request: Request, caller: CallerDep) -> Response:
+    """The address of the overview, where its slash was left out."""
+    return RedirectResponse(url_of(request, "/"), 307)
 
 
 @router.api_route("/{path:path}", methods=["GET", "POST"])
