@@ -24,7 +24,14 @@ class MisfitError(ConfigError):
 
 
 class TakenError(ConfigError):
-    """Choose another name, or change what has it: a row has this name, or this `external_id`, already."""
+    """Choose another name, or change what has it: a row has this name, or this `external_id`, already.
+
+    `place` is the setting that is taken, where only one row is written.
+    """
+
+    def __init__(self, message: str, place: str | None = None) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class AttemptError(MillraceError):

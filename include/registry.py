@@ -134,9 +134,11 @@ def vet(row: Job | Connector | Workflow) -> None:
         runs_on = kind.runs_on
         _vet_notify_of(row)
     if runs_on == "worker" and row.schedule.is_fast:
-        raise ConfigError(f"kind {row.kind!r} runs on a worker, at most once a minute: write a slower schedule")
+        said = f"kind {row.kind!r} runs on a worker, at most once a minute: write a slower schedule"
+        raise MisfitError(said, [("every" if row.schedule.cron is None else "cron", said)])
     if runs_on == "worker" and row.schedule.fixed_delay:
-        raise ConfigError(f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate")
+        said = f"kind {row.kind!r} runs on a worker, which has no fixed delays: write every_mode fixed_rate"
+        raise MisfitError(said, [("every_mode", said)])
 
 
 def _vet_notify_of(row: Job | Connector) -> None:
@@ -256,12 +258,17 @@ def _parse(config: type[Config], settings: dict[str, Any], what: str, root: str)
 
 
 def _misfit(what: str, problems: Any, root: str) -> MisfitError:
-    places = [(_place((root, *problem["loc"])), str(problem["msg"])) for problem in problems]
+    places = [(_place((root, *problem["loc"])), _say(problem)) for problem in problems]
     return MisfitError(f"{what}: {_spell(problems, root)}", places)
 
 
 def _spell(problems: Any, root: str) -> str:
-    return "; ".join(f"{_place(problem['loc']) or root}: {problem['msg']}" for problem in problems)
+    return "; ".join(f"{_place(problem['loc']) or root}: {_say(problem)}" for problem in problems)
+
+
+def _say(problem: Any) -> str:
+    """What is wrong; pydantic's prefix to what our own validators say adds nothing."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _place(path: tuple[int | str, ...]) -> str:

@@ -22,13 +22,13 @@ Where neither the day of month nor the day of week is `*`, a day matches if eith
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import islice, pairwise
 
-from include.errors import ConfigError
+from include.errors import ConfigError, MisfitError
 from include.wall_cron import EPOCH, SECOND, TICK, UTC, wall_cron, zone_named
 
 MINUTE = timedelta(minutes=1)
@@ -56,29 +56,31 @@ class Schedule:
     fixed_delay: bool = False
 
     def validate(self) -> None:
-        """Raise `ConfigError`, saying what is wrong and what to write, unless every other method is safe to call."""
+        """Raise `MisfitError`, saying what is wrong and what to write, unless every other method is safe to call."""
         given = [name for name in ("cron", "every", "run_at") if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ConfigError(f"{' and '.join(given)} are set together; keep one of them and clear the rest")
+            raise _misfit(given[0], f"{' and '.join(given)} are set together; keep one of them and clear the rest")
         for name in ("run_at", "starts_at", "ends_at"):
             moment = getattr(self, name)
             if moment is not None and moment.tzinfo is None:
-                raise ConfigError(f"{name} {moment} has no time zone; write an offset, such as {moment}+00:00")
-        zone_named(self.timezone)
+                raise _misfit(name, f"{name} {moment} has no time zone; write an offset, such as {moment}+00:00")
+        _judge("timezone", lambda: zone_named(self.timezone))
         if self.jitter < timedelta(0):
-            raise ConfigError(f"jitter is {_spell(self.jitter)}; write 0 or more")
+            raise _misfit("jitter", f"jitter is {_spell(self.jitter)}; write 0 or more")
         if self.starts_at and self.ends_at and self.starts_at >= self.ends_at:
-            raise ConfigError(f"starts_at {self.starts_at} is not before ends_at {self.ends_at}; write a later ends_at")
-        if self.cron is not None:
-            wall_cron(self.cron, self.timezone)
+            said = f"starts_at {self.starts_at} is not before ends_at {self.ends_at}; write a later ends_at"
+            raise _misfit("ends_at", said)
+        if (cron := self.cron) is not None:
+            _judge("cron", lambda: wall_cron(cron, self.timezone))
         if self.every is not None and not SECOND <= self.every <= LONGEST:
-            raise ConfigError(f"every is {_spell(self.every)}; write 1 second at least, 100 years at most")
+            raise _misfit("every", f"every is {_spell(self.every)}; write 1 second at least, 100 years at most")
         self._validate_jitter()
         if self.fixed_delay and self.every is None:
-            raise ConfigError("every_mode is fixed_delay, but there is no every; write every, or every_mode fixed_rate")
+            said = "every_mode is fixed_delay, but there is no every; write every, or every_mode fixed_rate"
+            raise _misfit("every_mode", said)
         if self.run_at is not None and self.next_after(self.run_at - TICK) is None:
             window = f"starts_at {self.starts_at} (inclusive) to ends_at {self.ends_at} (exclusive)"
-            raise ConfigError(f"run_at {self.run_at} lies outside {window}; move or clear one of them")
+            raise _misfit("run_at", f"run_at {self.run_at} lies outside {window}; move or clear one of them")
 
     def _validate_jitter(self) -> None:
         """Occurrences keep their order: none is put off beyond the next one."""
@@ -90,7 +92,7 @@ class Schedule:
             gap = min((later - earlier for earlier, later in pairwise(dues)), default=None)
         if gap is not None and self.jitter > gap:
             longest = f"two occurrences are as little as {_spell(gap)} apart"
-            raise ConfigError(f"jitter is {_spell(self.jitter)}, but {longest}; write that at most")
+            raise _misfit("jitter", f"jitter is {_spell(self.jitter)}, but {longest}; write that at most")
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The smallest occurrence strictly later than `instant`, in UTC; None if there is no more."""
@@ -185,6 +187,17 @@ def _first(anchor: datetime, salt: int, every: timedelta, starts_at: datetime | 
     spread = _draw(f"spread {salt}", min(every, MINUTE) // TICK // 1000) * 1000 * TICK
     first = _utc(anchor).replace(microsecond=0) + every - spread
     return first if first > anchor else first + every
+
+
+def _judge(place: str, read: Callable[[], object]) -> None:
+    try:
+        read()
+    except ConfigError as error:
+        raise _misfit(place, str(error)) from error
+
+
+def _misfit(place: str, said: str) -> MisfitError:
+    return MisfitError(said, [(place, said)])
 
 
 def _utc(instant: datetime) -> datetime:

@@ -50,6 +50,7 @@ TABLE: dict[str, Rule] = {
     "GET /api/v1/jobs": Rule("look"),
     "POST /api/v1/jobs": Rule("write", _JOB),
     "POST /api/v1/jobs/validate": Rule("write", _JOB),
+    "POST /api/v1/jobs/schedule": Rule("look", {"cron": "0 3 * * *"}),
     "POST /api/v1/jobs/trial": Rule("write", {"kind": "ping", "payload": {"url": "http://127.0.0.1:9/"}}),
     "GET /api/v1/jobs/trials/{trial_id}": Rule("look"),
     "POST /api/v1/jobs/bulk": Rule("write", {"jobs": [_JOB]}),

@@ -46,7 +46,7 @@ def test_all_that_a_row_says_is_shown(api: Api, db: DictConnection) -> None:
     shown = set(ok(api.post("/connectors", connector()), 201))
     rows = db.execute("select * from connector").fetchall()
     assert set(rows[0]) - shown == {"schedule_revision", "schedule_changed_at"}
-    assert shown - set(rows[0]) == {"state", "schedule", "dag_id", "next"}
+    assert shown - set(rows[0]) == {"state", "schedule", "dag_id", "next", "records_last_minute"}
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_all_that_a_row_says_is_shown(api: Api, db: DictConnection) -> None:
         ({"config": {}}, "base_url: Field required"),
         ({"config": {"base_url": URL, "headers": {"a": "\0"}}}, "body.config: the character NUL cannot be stored"),
         ({"every": 0.5}, "body.every: write at least 1s, and at most 366d"),
-        ({"kind": "python", "config": {"function": "a:b"}}, "at most once a minute"),
+        ({"kind": "python", "config": {"function": "a:b"}}, "body.every: kind 'python' runs on a worker, at most once"),
         ({"dedupe": "never"}, "body.dedupe"),
         ({"rate_limit": "10 a second"}, "body.rate_limit"),
         ({"rate_limit": "10/second\n"}, "body.rate_limit"),
-        ({"budget": "nobody's"}, "there is no budget of this name"),
+        ({"budget": "nobody's"}, "body.budget: there is no budget of this name"),
         ({"timeout": "2h"}, "body.timeout: write at least"),
         ({"alert_after": 0}, "body.alert_after"),
         ({"notify": {"kind": 5}}, "body.notify: kind: write the name of a kind"),
@@ -83,7 +83,9 @@ def test_a_bad_connector_is_refused_with_the_place_and_the_reason(
 def test_a_name_is_taken_for_everybody(api: Api) -> None:
     """A connector's name is the address of what is pushed to it: it is unique over all owners."""
     ok(api.as_(ALICE).post("/connectors", connector()), 201)
-    assert "exists already" in problem(api.as_(BOB).post("/connectors", connector()), 409)
+    taken = api.as_(BOB).post("/connectors", connector())
+    assert "exists already" in problem(taken, 409)
+    assert [error["place"] for error in taken.json()["errors"]] == ["body.name"]
 
 
 def test_creating_is_idempotent_by_external_id_and_by_key(api: Api, db: DictConnection) -> None:
@@ -91,7 +93,9 @@ def test_creating_is_idempotent_by_external_id_and_by_key(api: Api, db: DictConn
     first = ok(api.post("/connectors", connector(external_id="x"), Idempotency_Key="k"), 201)
     assert ok(api.post("/connectors", connector(external_id="x"), Idempotency_Key="k"), 201) == first
     assert ok(api.post("/connectors", connector(external_id="x")), 200)["id"] == first["id"]
-    assert "other settings" in problem(api.post("/connectors", connector(external_id="x", every=60)), 409)
+    other = api.post("/connectors", connector(external_id="x", every=60))
+    assert "other settings" in problem(other, 409)
+    assert [error["place"] for error in other.json()["errors"]] == ["body.external_id"]
     assert "another request" in problem(api.post("/connectors", connector("b"), Idempotency_Key="k"), 422)
     assert db.execute("select count(*) as n from connector").fetchone() == {"n": 1}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from include.store.db import DictConnection
+from tests import log_rows
 from tests.api_client import Api, api_of, ok, problem
 
 pytestmark = pytest.mark.xdist_group("api")
@@ -79,3 +80,19 @@ def test_lists_are_filtered_and_searched(api: Api, db: DictConnection) -> None:
     assert [item["owner"] for item in ok(api.get("/connectors", name="other"))["items"]] == ["ann"]
     assert ok(api.get("/connectors", search="%_%"))["items"] == []
     problem(api.get("/connectors", search="a\0"), 422)
+
+
+def test_the_records_of_the_last_minute_are_counted(api: Api, db: DictConnection) -> None:
+    """To the record, however many there are, in a list and of one; an old log, an empty or a trimmed one, has none."""
+    new, old, trimmed, _empty = (log_rows.add_connector(db, name) for name in ("new", "old", "trimmed", "z"))
+    for connector_id in (new, old, trimmed):
+        log_rows.append(db, connector_id, [{"n": number} for number in range(1000)])
+    before = "update record set created_at = now() - interval '61 seconds' where connector_id = %s and position <= %s"
+    db.execute(before, (new, 617))
+    db.execute(before, (old, 1000))
+    db.execute("update connector set head_at = now() - interval '61 seconds' where id = %s", (old,))
+    db.execute("delete from record where connector_id = %s and position <= 990", (trimmed,))
+    page = ok(api.get("/connectors", sort="name"))["items"]
+    assert {item["name"]: item["records_last_minute"] for item in page} == {"new": 383, "old": 0, "trimmed": 10, "z": 0}
+    assert ok(api.get(f"/connectors/{new}"))["records_last_minute"] == 383
+    assert ok(api.post(f"/connectors/{new}/pause"))["records_last_minute"] == 383

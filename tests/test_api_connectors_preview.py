@@ -107,7 +107,17 @@ def test_a_failure_of_the_source_says_why_and_what_came_before(api: Api, source:
     nobody = api.post("/connectors/preview", connector("http://127.0.0.1:1/"))
     assert problem(nobody, 422) == nobody.json()["preview"]["error"]
     assert "10.0.0.1" in problem(api.post("/connectors/preview", connector("http://10.0.0.1/")), 422)
-    assert "base_url" in problem(api.post("/connectors/preview", {"name": "a", "kind": "rest"}), 422)
+
+
+def test_settings_that_do_not_fit_are_said_by_their_places(api: Api) -> None:
+    """As creating such a connector would: whoever has filled in a form sees it beside its field."""
+    wrong = {"name": "a", "kind": "rest", "notify": {"kind": "zz"}}
+    for path in ("/connectors/preview", "/connectors"):
+        answer = api.post(path, wrong)
+        problem(answer, 422)
+        assert [error["place"] for error in answer.json()["errors"]] == ["body.config.base_url"]
+    unknown = api.post("/connectors/preview", wrong | {"kind": "rset"})
+    assert [error["place"] for error in unknown.json()["errors"]] == ["body.kind"]
 
 
 def test_only_listed_connections_are_used_and_no_secret_is_shown(api: Api, db: DictConnection, source: Source) -> None:

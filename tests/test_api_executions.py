@@ -63,6 +63,7 @@ def test_an_execution_is_shown_with_all_that_is_known(api: Api, db: DictConnecti
     assert shown["attempts"][0]["ms"] == 120.0
     assert shown["attempts"][0]["at"].endswith("Z")
     assert shown["webhook_id"] == webhook_id(job_id, T0)
+    assert (shown["kind"], shown["owner"]) == ("ping", "admin")
     elsewhere = T0.astimezone(timezone(timedelta(hours=2))).isoformat()
     microseconds = shown["webhook_id"].rpartition("_")[2]
     for due in (elsewhere, microseconds):
@@ -111,6 +112,13 @@ def test_executions_are_filtered(api: Api, db: DictConnection) -> None:
         spelt(T0 + 3 * MINUTE),
         spelt(T0 + 2 * MINUTE),
     ]
+    for limit in (1, 10):
+        assert [item["scheduled_for"] for item in all_pages(api, "/executions", **window, limit=limit)] == [
+            spelt(T0 + 2 * MINUTE),
+            spelt(T0 + MINUTE),
+        ]
+    assert ok(api.get("/executions", since=spelt(T0 + MINUTE), until=spelt(T0 + MINUTE)))["items"] == []
+    problem(api.get("/executions", until="yesterday"), 422)
     assert [item["job_id"] for item in all_pages(api, "/executions", status="failed")] == [job_id, other]
     assert [item["job_id"] for item in all_pages(api, "/executions", kind="http")] == [other]
     problem(api.get("/executions", status="lost"), 422)
@@ -135,6 +143,32 @@ def test_pages_of_all_jobs_follow_each_other(api: Api, db: DictConnection, calle
         ]
     owned = all_pages(asking, "/executions", owner="alice")
     assert {item["job_id"] for item in owned} == set(alices)
+
+
+def test_a_job_is_told_of_as_it_is_now(api: Api, db: DictConnection) -> None:
+    """Kind and owner go with what the job is; once it was deleted there are none, and admins see what became of it."""
+    kept, gone = add(api, owner="alice"), add(api, "b", owner="alice")
+    for job_id in (kept, gone):
+        add_execution(db, job_id, T0)
+    ok(api.patch(f"/jobs/{kept}", {"kind": "http", "name": "renamed"}))
+    api.delete(f"/jobs/{gone}")
+    found = ok(api.get("/executions"))["items"]
+    assert [(item["job_id"], item["job"], item["kind"], item["owner"]) for item in found] == [
+        (gone, None, None, None),
+        (kept, "renamed", "http", "alice"),
+    ]
+    [of_job] = ok(api.as_(ALICE).get(f"/jobs/{kept}/executions"))["items"]
+    [of_alice] = ok(api.as_(ALICE).get("/executions"))["items"]
+    assert of_alice == of_job == found[1]
+
+
+def test_attempts_that_plain_sql_has_made_do_no_harm(api: Api, db: DictConnection) -> None:
+    """A list of anything is shown as it is; what is no status code is none."""
+    job_id = add(api)
+    for number, attempts in enumerate(("[1]", '["x"]', '[{"code": "many"}]')):
+        add_execution(db, job_id, T0 + number * MINUTE)
+        db.execute("update execution set attempts = %s where scheduled_for = %s", (attempts, T0 + number * MINUTE))
+    assert [item["code"] for item in all_pages(api, "/executions")] == [None] * 3
 
 
 def test_a_forged_cursor_is_refused(api: Api) -> None:

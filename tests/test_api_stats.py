@@ -148,11 +148,22 @@ def test_what_fails_and_what_waits_for_a_person(api: Api, db: DictConnection) ->
         "insert into dead_letter (workflow_id, connector_id, position, error) values (%s, %s, 1, 'e')",
         (workflow, connector),
     )
+    db.execute(
+        "update workflow_progress set stopped_at = 1, error = 'w', updated_at = now() - interval '2 h'"
+        " where workflow_id = %s",
+        (add_workflow(db, connector, URL, "halted"),),
+    )
+    for name in ("broken", "broken too"):
+        db.execute("update job set error = 'no such kind' where id = %s", (add_job(db, name),))
+    db.execute("insert into job_health (job_id, failures) select id, 3 from job where name = 'broken too'")
     found = stats(api)
     assert [(row["table"], row["name"], row["failures"], row["error"]) for row in found["failing"]] == [
         ("job", "old", 9, "y"),
+        ("workflow", "halted", 1, "w"),
         ("connector", "source", 5, "z"),
         ("job", "new", 1, "x"),
+        ("job", "broken", 0, "no such kind"),
+        ("job", "broken too", 0, "no such kind"),
     ]
     assert found["dead_letters"] == {"executions": 1, "timers": 0, "records": 1}
 

@@ -67,8 +67,8 @@ def a_reader(db: DictConnection) -> Document:
         (a_connection, r"documents\.0\.jobs\.a: conn_id: k is not among the connections"),
         (an_admin_kind, r"documents\.0\.jobs\.a: kind 'shell' is for admins"),
         (a_name, r"documents\.0\.connectors\.a: a connector with this name exists already"),
-        (a_budget, r"documents\.0\.connectors\.a: there is no budget of this name"),
-        (a_filter, r"documents\.0\.workflows\.a: workflow a: filter '\$\.\(' is not a path"),
+        (a_budget, r"documents\.0\.connectors\.a\.budget: there is no budget of this name"),
+        (a_filter, r"documents\.0\.workflows\.a\.filter: it is not a path"),
         (a_reader, r"connectors\.a: workflows read its records"),
     ],
 )

@@ -49,7 +49,8 @@ def rows_of(db: DictConnection, owner: str) -> dict[str, int]:
 
 
 def test_without_a_login_every_page_leads_to_airflows(pages: Pages) -> None:
-    """Pages lead to the login and back; forms do nothing and lead there, too; what a page fetches has it load anew."""
+    """Pages lead to the login and back; forms do nothing and lead there, too; within a page, a notice does, and what is
+    typed in it stays."""
     nobody = pages.as_(None)
     for path in paths("GET"):
         answer = nobody.get(path, follow=False, a="b")
@@ -57,7 +58,9 @@ def test_without_a_login_every_page_leads_to_airflows(pages: Pages) -> None:
         assert re.fullmatch(r"/api/v2/auth/login\?next=%2Fui.*%3Fa%3Db", answer.headers["location"]), path
     for path in paths("POST"):
         assert nobody.send(path, follow=False).headers["location"] == "/api/v2/auth/login?next=%2Fui%2F", path
-        assert nobody.send(path, HX_Request="true").headers["hx-refresh"] == "true", path
+        notice = nobody.send(path, HX_Request="true", HX_Current_URL="http://millrace.test/ui/jobs/new")
+        assert (notice.status_code, notice.headers["hx-reswap"]) == (401, "none"), path
+        assert 'href="/api/v2/auth/login?next=%2Fui%2Fjobs%2Fnew">Log in again' in notice.text, path
 
 
 def test_every_page_carries_the_policy(pages: Pages, db: DictConnection) -> None:

@@ -67,7 +67,7 @@ def seed(db: DictConnection) -> dict[str, str]:
         **{name: f"/{name}" for name in lists},
         **{f"{name}-form": f"/{name}s/new" for name in ("job", "connector", "workflow", "timer")},
         "jobs-none": "/jobs?search=nothing",
-        "dead-letters": "/executions?view=dead",
+        "dead-letters": "/dead-letters",
         "job": f"/jobs/{job}",
         "job-edit": f"/jobs/{job}/edit",
         "job-error": f"/jobs/{broken}",

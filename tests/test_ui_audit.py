@@ -163,3 +163,21 @@ def test_values_of_any_kind_are_compared() -> None:
     many = row_changes.shown({"payload": [list(range(5000)), list(range(1, 5001))]})
     assert many[0].before is not None
     assert len(many[0].before) == 5002
+
+
+def test_of_a_long_value_only_what_differs_is_marked() -> None:
+    """Of thousands of lines those that are the same before and after a change are not marked."""
+    before = [f"line {number}" for number in range(5_000)]
+    [changed] = row_changes.shown({"payload": [before, [*before[:2_000], "new", *before[2_001:]]]})
+    assert changed.before is not None
+    assert changed.after is not None
+    assert [line.text.strip() for line in changed.before if line.is_changed] == ['"line 2000",']
+    assert [line.text.strip() for line in changed.after if line.is_changed] == ['"new",']
+
+
+@pytest.mark.parametrize(("before", "after"), [([], [1]), ([1], []), ([1], [1, 1]), ([1, 2, 1], [1]), ([2, 1], [1, 2])])
+def test_no_line_is_the_same_as_two(before: list[int], after: list[int]) -> None:
+    """As many lines are the same on one side as on the other, and they are the same ones."""
+    [change] = row_changes.shown({"payload": [before, after]})
+    same = [[line.text for line in side or () if not line.is_changed] for side in (change.before, change.after)]
+    assert same[0] == same[1]

@@ -58,8 +58,10 @@ def test_a_new_form_begins_with_the_kinds(pages: Pages) -> None:
     """Without a kind there is what each does; with one there are its fields; who only looks gets no form."""
     page = pages.get("/connectors/new").text
     assert "Pull the entries of a feed" in page
+    assert "any library, <code>requests</code> included" in page
     assert "config.url" not in page
     assert 'name="config.url"' in pages.get("/connectors/new", kind="feed").text
+    assert "such as &#34;" not in pages.get("/connectors/new", kind="rest").text  # an example that there is not
     shown = pages.send("/connectors/new", {"do": "show", "kind": "postgres", "name": "kept"}).text
     assert 'name="config.cursor_column"' in shown
     assert 'value="kept"' in shown
@@ -213,11 +215,14 @@ def test_a_preview_that_fails_says_why(pages: Pages, db: DictConnection) -> None
     with answering(lambda *_: (404, {"error": "no such thing"})) as url:
         page = pages.send("/connectors/new", new(pages, "rest", **{"do": "preview", "config.base_url": url}))
     assert page.status_code == 422
-    assert "404" in page.text.partition('id="preview"')[2]
+    preview = page.text.partition('id="preview"')[2]
+    assert "404" in preview
+    assert "It brought nothing" not in preview
+    assert f"<code>GET {url}</code>: 404" in preview
     assert f'value="{url}"' in page.text
     wrong = pages.send("/connectors/new", new(pages, "rest", do="preview"))
     assert wrong.status_code == 422
-    assert "base_url: Field required" in wrong.text
+    assert wrong_at(wrong.text, "config.base_url") == "Field required"
     unread = pages.send("/connectors/new", new(pages, "rest", **{"do": "preview", "config.json": "{"}))
     assert wrong_at(unread.text, "config.json")
     assert "It was not tried" in unread.text

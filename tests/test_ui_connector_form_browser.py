@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -53,6 +55,52 @@ def test_a_connector_is_previewed_and_saved(watched: Watched, db: DictConnection
     assert page.url.endswith("/connectors/1")
     assert db.execute("select name, owner from connector").fetchall() == [{"name": "shop", "owner": "alice"}]
     assert watched.wrong == []
+
+
+def test_what_is_typed_during_a_preview_stays(watched: Watched, db: DictConnection) -> None:
+    """A source may take its time: meanwhile one fills in the form, opens a part of it, and keeps the focus."""
+    go_on = threading.Event()
+
+    def answer(*_: Any) -> tuple[int, Any]:
+        assert go_on.wait(60)
+        return 200, [{"id": 17}]
+
+    with answering(answer) as url:
+        page = watched.page("/connectors/new?kind=rest")
+        page.get_by_label("Base URL").fill(url)
+        page.get_by_role("button", name="Preview").click()
+        expect(page.get_by_role("button", name="Preview")).to_be_focused()
+        page.get_by_label("Name").fill("typed meanwhile")
+        page.get_by_text("After failures").click()
+        page.get_by_label("Alert after").fill("9")
+        go_on.set()
+        expect(page.locator("#preview")).to_contain_text("17")
+    expect(page.get_by_label("Name")).to_have_value("typed meanwhile")
+    expect(page.get_by_label("Alert after")).to_be_visible()
+    expect(page.get_by_label("Alert after")).to_be_focused()
+    page.get_by_label("Base URL").fill("nowhere")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("link", name="Base URL: write a URL").click()
+    expect(page.get_by_label("Base URL")).to_be_focused()
+    watched.expect_refusal(422)
+    assert watched.wrong == []
+
+
+def test_long_names_do_not_widen_a_page(watched: Watched, db: DictConnection) -> None:
+    """Names without a blank, of connectors and of workflows, are broken where a phone has no more room."""
+    name = "n" * 200
+    connector = add_connector(db, name, owner="alice")
+    workflow = add_workflow(db, connector, URL, name, owner="alice")
+    append(db, connector, [{"text": "x" * 1000}])
+    for path in (
+        *("/connectors", f"/connectors/{connector}", f"/records?connector={connector}", f"/records/{connector}/1"),
+        *("/workflows", f"/workflows/{workflow}", f"/workflows/{workflow}/rewind?to=0", f"/workflows/{workflow}/edit"),
+        f"/workflows/new?kind=webhook&connector={name}",
+    ):
+        page = watched.page(path)
+        page.set_viewport_size({"width": 360, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 360, path
+        page.close()
 
 
 def test_a_lag_falls_while_one_watches(watched: Watched, db: DictConnection) -> None:

@@ -130,6 +130,8 @@ def test_a_page_shows_how_a_connector_is(pages: Pages, db: DictConnection) -> No
     page = re.sub(r"\s+", " ", pages.get(f"/connectors/{shop}").text)
     assert "The last pull failed, 7 in a row; it has been failing since 2026-11-21 09:00:00 UTC" in page
     assert 'Records in the last minute</span><span class="value">2</span>' in page
+    assert '<td class="number">2</td>' in pages.get("/connectors").text
+    assert "every 30s; every 5 min while it is failing" in page
     for part in (f"/dags/connector_{shop}", "data-airflow", "10/second", "https://example.com/n", "Next pull", "/edit"):
         assert part in page
 

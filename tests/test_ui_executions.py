@@ -30,6 +30,11 @@ def add(pages: Pages, name: str = "a", **settings: Any) -> int:
     return int(ok(pages.api.post("/jobs", body), 201)["id"])
 
 
+def wall(instant: datetime) -> str:
+    """An instant as a field for one has it, cut to the minute."""
+    return f"{instant:%Y-%m-%dT%H:%M}"
+
+
 def lines(page: str) -> list[str]:
     return page.partition("<tbody>")[2].partition("</tbody>")[0].split("<tr>")[1:]
 
@@ -73,7 +78,7 @@ def test_everybody_sees_his_own(pages: Pages, db: DictConnection) -> None:
 
 def test_the_list_is_narrowed(pages: Pages, db: DictConnection) -> None:
     """By status, type, time, and by a job's number or name, or what is in it; where several fit, one can be chosen."""
-    one, other = add(pages, "nightly report"), add(pages, "hourly report", kind="http")
+    one, other = add(pages, "nightly report"), add(pages, "hourly report 3", kind="http")
     add_execution(db, one, T0, "failed", error="no")
     add_execution(db, one, datetime.now(timezone.utc) - MINUTE)
     add_execution(db, other, T0)
@@ -85,6 +90,13 @@ def test_the_list_is_narrowed(pages: Pages, db: DictConnection) -> None:
         ({"job": "nightly report"}, 2),
         ({"job": "hourly"}, 1),
         ({"job": "hourly", "status": "failed"}, 0),
+        ({"job": "3"}, 0),
+        ({"job": str(one), "kind": "http"}, 0),
+        ({"job": str(one), "owner": "nobody"}, 0),
+        ({"since": wall(T0), "until": wall(T0 + MINUTE)}, 2),
+        ({"until": wall(T0)}, 0),
+        ({"since": wall(T0 + MINUTE)}, 1),
+        ({"since": wall(T0), "within": "1 h"}, 1),
         ({"job": "9" * 40}, 0),
     ):
         assert len(lines(pages.get("/executions", **query).text)) == count, query
@@ -94,6 +106,41 @@ def test_the_list_is_narrowed(pages: Pages, db: DictConnection) -> None:
     assert pages.get("/executions", status="lost").status_code == 422
     assert pages.get("/executions", within="for ever").status_code == 200
     assert pages.get("/executions", job="a\0").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ({"since": "soon"}, "from: &#39;soon&#39; is not an instant"),
+        ({"until": "2026-02-30T00:00"}, "until: "),
+        ({"since": "2026-01-02T00:00", "until": "2026-01-01T00:00"}, "Nothing can lie between"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_said(
+    pages: Pages, db: DictConnection, typed: dict[str, str], said: str
+) -> None:
+    """The page says what is wrong, keeps what was typed, and neither lists anything nor fetches itself again."""
+    add_execution(db, add(pages), T0)
+    page = pages.get("/executions", status="success", **typed).text
+    assert said in page.partition('role="alert">')[2].partition("</p>")[0]
+    assert page.count('aria-invalid="true" aria-describedby="wrong"') == 2
+    for value in typed.values():
+        assert f'value="{value}"' in page
+    assert lines(page) == []
+    assert 'hx-trigger="every' not in page
+
+
+def test_what_became_of_a_deleted_job_is_told_to_admins(pages: Pages, db: DictConnection) -> None:
+    """It is listed without a link that leads nowhere; its owner's list has it no more."""
+    job_id = add(pages, owner="alice")
+    add_execution(db, job_id, T0)
+    assert "ping" in lines(pages.as_(ALICE).get("/executions").text)[0]
+    pages.api.delete(f"/jobs/{job_id}")
+    [line] = lines(pages.get("/executions").text)
+    assert f"job {job_id} <span" in line
+    assert "(deleted)" in line
+    assert "<a " not in line
+    assert lines(pages.as_(ALICE).get("/executions").text) == []
 
 
 def test_pages_lead_on_to_older_ones(pages: Pages, db: DictConnection) -> None:

@@ -1,4 +1,4 @@
-"""The page of permanent failures: what it lists, and what is decided there, one by one, ticked, and all at once."""
+"""The page of dead letters: what it lists, and what is decided there, one by one, ticked, and all at once."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def test_what_is_ticked_is_redriven(pages: Pages, db: DictConnection, letters: d
 
 def test_all_that_are_dead_are_decided_at_once(pages: Pages, db: DictConnection, letters: dict[str, str]) -> None:
     """All of a source, or of all; never of one owner, which nobody has asked for when he ticks nothing."""
-    assert pages.send("/dead-letters/decide", {"do": "discard-all", "owner": "alice"}).status_code == 422
+    for odd in ({"owner": "alice"}, {"job_id": "x"}, {"job_id": "1", "source": "timer"}, {"workflow_id": "٣"}):
+        before = statuses(db)
+        assert pages.send("/dead-letters/decide", {"do": "discard-all", **odd}).status_code == 422, odd
+        assert statuses(db) == before
     assert "1 is discarded." in pages.send("/dead-letters/decide", {"do": "discard-all", "source": "workflow"}).text
     assert statuses(db)["workflow"] == "discarded"
     assert "1 is sent again." in pages.send("/dead-letters/decide", {"do": "redrive-all", "job_id": "1"}).text

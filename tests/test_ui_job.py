@@ -155,6 +155,27 @@ def test_a_job_that_plain_sql_has_made_is_shown(pages: Pages, db: DictConnection
     assert "no_such_kind" in pages.get("/jobs/1").text
 
 
+def test_what_cannot_run_is_not_said_to_be_due(pages: Pages, db: DictConnection) -> None:
+    """A schedule alone makes nothing due: the row has to be mended first."""
+    job_id = add(pages)
+    assert "It is due" in pages.get(f"/jobs/{job_id}").text
+    db.execute("update job set error = 'no such kind'")
+    page = pages.get(f"/jobs/{job_id}").text
+    assert "It is due" not in page
+    assert "not while it cannot run" in page
+    assert '<ol class="fires">' not in page
+
+
+def test_a_long_run_of_failures_is_not_counted_too_low(pages: Pages, db: DictConnection) -> None:
+    """Only the newest are looked at: where all of them have failed, there may be more."""
+    job_id = add(pages)
+    for number in range(60):
+        add_execution(db, job_id, T0 + number * MINUTE, "failed", error="HTTP 500")
+    assert "The last 60 executions have failed" in pages.get(f"/jobs/{job_id}").text
+    add_execution(db, job_id, T0 - MINUTE, "failed", error="HTTP 500")
+    assert "The last 60 or more executions have failed" in pages.get(f"/jobs/{job_id}").text
+
+
 def test_it_looks_after_itself_while_something_can_happen(pages: Pages, db: DictConnection) -> None:
     """An active job is fetched again every few seconds; a paused one with nothing under way is not."""
     job_id = add(pages)

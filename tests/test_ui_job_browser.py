@@ -1,4 +1,4 @@
-"""The pages of a job and of permanent failures in a browser: what is done there by scripts."""
+"""The pages of a job and of dead letters in a browser: what is done there by scripts."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def test_a_job_is_paused_and_explained_in_place(watched: Watched, db: DictConnec
     page.get_by_role("button", name="Explain").click()
     expect(page.locator("#why .answer")).to_contain_text("it failed")
     expect(page.get_by_text("nightly is paused until")).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
     keep_picture(page, "job")
     assert is_narrow_enough(page)
 

@@ -170,6 +170,22 @@ def test_what_is_wrong_is_said_beside_its_field(pages: Pages, db: DictConnection
     assert db.execute("select id from job").fetchall() == []
 
 
+def test_what_the_schedule_and_the_kind_do_not_allow_is_beside_its_field(pages: Pages) -> None:
+    """What only the whole row shows to be wrong has a field, too; so has what is wrong within a notify."""
+    on_worker = filled(pages, "python", name="a", payload__function="example:greet")
+    for form, at, said in (
+        (on_worker | {"every": "5", "every_unit": "seconds"}, "every", "a slower schedule"),
+        (on_worker | {"every_mode": "fixed_delay"}, "every_mode", "no fixed delays"),
+        (on_worker | {"jitter": "6m"}, "jitter", "5 min apart"),
+        (on_worker | {"notify": '{"kind": "shell"}'}, "notify", "runs on a worker"),
+        (on_worker | {"notify": '{"kind": "slack", "payload": {"nonsense": 1}}'}, "notify", "nonsense"),
+    ):
+        page = pages.send("/jobs/new", form)
+        assert page.status_code == 422
+        assert re.search(f'<a href="#{at}">[^<]*{said}', page.text), at
+        assert re.search(f'id="{at}"[^>]*aria-invalid="true"', page.text), at
+
+
 def test_a_fault_within_a_value_and_of_the_whole_is_said(pages: Pages) -> None:
     """What is wrong within a list is beside it; what concerns no field, as a name that is taken, is at the top."""
     form = filled(pages, "ping", name="mine", payload__url="https://example.com/", payload__expect_status="200, 9999")

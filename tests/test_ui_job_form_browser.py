@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 
@@ -15,11 +17,19 @@ pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_job_is_filled_in_tried_mended_and_created(theme: str, database_url: str, db: DictConnection) -> None:
-    """Nothing typed is lost on the way from an empty form to a job, and every step can be made by keyboard."""
+    """Nothing typed is lost on the way from an empty form to a job, and every step can be made by keyboard; who presses
+    twice tries it once, and the focus stays where it is."""
     allowed = (ip_network("127.0.0.0/8"),)
+    asked: list[Any] = []
+
+    def answer(method: str, path: str, headers: dict[str, str], body: Any) -> tuple[int, Any]:
+        asked.append(body)
+        time.sleep(0.5)  # as long as it takes to press twice
+        return 200, {"ok": True}
+
     with (
         dashboard_of(database_url, egress_allow=allowed) as url,
-        answering(lambda *_: (200, {"ok": True})) as receiver,
+        answering(answer) as receiver,
         chromium() as browser,
     ):
         watched = Watched(browser, url, caller="admin", theme=theme)
@@ -34,8 +44,11 @@ def test_a_job_is_filled_in_tried_mended_and_created(theme: str, database_url: s
         watched.expect_refusal(422)
         page.keyboard.press("Control+A")
         page.keyboard.type('{"report": "nightly"}')
-        page.get_by_role("button", name="Try it now").press("Enter")
+        for _ in range(2):
+            page.get_by_role("button", name="Try it now").press("Enter")
         page.locator("#trial .badge.success").wait_for()
+        assert page.evaluate("document.activeElement.textContent") == "Try it now"
+        assert len(asked) == 1
         keep_picture(page, f"job-form-{theme}")
         page.get_by_text("Attempts and retries").click()
         page.get_by_label("Retries", exact=True).fill("many")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -89,6 +90,27 @@ def test_large_payloads_are_cut_in_the_list_only(pages: Pages, db: DictConnectio
     append(db, shop, [{"text": "x" * 20_000 + "end"}])
     assert "xend" not in pages.get("/records", connector=shop).text
     assert "xend" in pages.get(f"/records/{shop}/1").text
+
+
+def test_what_is_cut_shows_its_beginning(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Keys and payloads without a blank in them are cut as others are, and lead to all of it."""
+    items = json.dumps([{"key": "k" * 300, "payload": {"text": "x" * 300}}])
+    db.execute("select append_records(%s, %s)", (shop, items))
+    page = pages.get("/records", connector=shop).text
+    assert f">{'k' * 59}…</a>" in page
+    assert f"{'x' * 150}" in page.partition("<summary>")[2].partition("</summary>")[0]
+    link = html.unescape(page.partition('<td><a href="')[2].partition('"')[0])
+    assert f"/records/{shop}/1" in pages.get(link.removeprefix("/ui")).text
+
+
+def test_the_versions_of_a_key_are_not_searched(pages: Pages, db: DictConnection, shop: int) -> None:
+    """The versions of a key are found by their index, all of them: nothing needs to be looked through."""
+    db.execute("update connector set dedupe = 'content'")
+    items = json.dumps([{"key": "k", "payload": number} for number in range(60)])
+    db.execute("select append_records(%s, %s)", (shop, items))
+    versions = pages.get("/records", connector=shop, key="k").text
+    assert 'rel="next"' in versions
+    assert "5,000 records" not in versions
 
 
 def test_others_records_are_not_there(pages: Pages, db: DictConnection, shop: int) -> None:

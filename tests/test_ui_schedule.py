@@ -37,7 +37,8 @@ def test_the_next_five_times_are_on_the_clock_of_the_row(pages: Pages, db: DictC
     assert said.count("03:00:00</span>") == 5
     assert said.count("UTC+05:45") == 5
     assert said.count("data-relative") == 5
-    assert db.execute("select id from job").fetchall() == []
+    [used] = db.execute("select is_called from job_id_seq").fetchall()
+    assert used == {"is_called": False}
 
 
 def test_an_abbreviation_names_the_offset(pages: Pages) -> None:
@@ -61,9 +62,9 @@ def test_the_rest_of_the_form_does_not_matter(pages: Pages) -> None:
         ({"schedule": "cron", "cron": "61 * * * *"}, "the minute cannot be"),
         ({"schedule": "cron", "cron": "0 0 30 2 *"}, "never fires"),
         ({"schedule": "cron", "cron": "\0"}, "NUL"),
-        ({"schedule": "every", "every": "0.5", "every_unit": "seconds"}, "Interval: write at least 1s"),
-        ({"schedule": "every", "every": "x", "every_unit": "seconds"}, "Interval: write a number"),
-        ({"schedule": "once", "run_at": "2001-01-01T00:00"}, "When: not in the future"),
+        ({"schedule": "every", "every": "0.5", "every_unit": "seconds"}, "Every: write at least 1s"),
+        ({"schedule": "every", "every": "x", "every_unit": "seconds"}, "Every: write a number"),
+        ({"schedule": "once", "run_at": "2001-01-01T00:00"}, "Once at: not in the future"),
         ({"schedule": "daily", "daily_at": "09:00", "timezone": "Mars/Base"}, "unknown time zone"),
         ({"schedule": "daily", "daily_at": "09:00", "ends_at": "2001-01-01T00:00"}, "it never fires again"),
         ({"schedule": "by_hand"}, "Run now"),
@@ -80,9 +81,11 @@ def test_text_is_no_html(pages: Pages) -> None:
     assert "<script>" not in told(pages, schedule="cron", cron="<script>")
 
 
-def test_who_may_not_write_needs_no_form(pages: Pages) -> None:
-    """Somebody who only looks is refused."""
-    assert pages.as_(VIEWER).send("/schedule/next", {"schedule": "by_hand"}).status_code == 403
+def test_it_is_told_whoever_fills_in_the_form(pages: Pages, db: DictConnection) -> None:
+    """Neither a quota that is full nor a kind for admins keeps anybody from it; a login is needed, as everywhere."""
+    db.execute("insert into quota (owner, max_rows) values ('alice', 0)")
+    for caller in (ALICE, VIEWER):
+        assert told(pages.as_(caller), schedule="daily", daily_at="09:00").count("<li>") == 5
     assert pages.as_(None).send("/schedule/next", {"schedule": "by_hand"}, follow=False).status_code == 303
 
 

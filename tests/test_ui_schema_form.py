@@ -210,6 +210,7 @@ def test_errors_are_beside_their_field() -> None:
         [("body.payload.url", "a"), ("body.payload.url", "b"), ("body.payload.headers.X", "c"), ("body", "d")]
     )
     assert places == {"payload.url": "a; b", "payload.headers.X": "c", "": "d"}
+    assert by_place([("body.body", "a"), ("body.body.x", "b"), ("body", "c")]) == {"body": "a", "body.x": "b", "": "c"}
     fields = {one.name: one.error for one in drawn(SCHEMA, {}, "payload", places)}
     assert (fields["payload.url"], fields["payload.headers"], fields["payload.text"]) == ("a; b", "X: c", "")
 

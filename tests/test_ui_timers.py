@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from include.store.db import DictConnection
+from include.ui.schema_form import in_words
 from tests.api_client import ALICE, BOB, VIEWER, ok
 from tests.timer_rows import timer as row_of
 from tests.ui_client import Pages, pages_of
@@ -118,6 +120,7 @@ def test_an_instant_is_on_the_clock_of_its_zone(pages: Pages, db: DictConnection
         ({"hours": "", "seconds": "0"}, "hours", "write how long from now"),
         ({"hours": "9999999999"}, "hours", "less than or equal"),
         ({"body": "{no"}, "body", "no JSON"),
+        ({"body": '"\\u0000"'}, "body", "NUL"),
         ({"headers": "none"}, "headers", "Name: value"),
         ({"when": "at", "due_at": "2001-01-01T00:00"}, "due_at", "not in the future"),
         ({"when": "at", "due_at": ""}, "due_at", "write a date and a time"),
@@ -130,6 +133,7 @@ def test_what_is_wrong_stands_beside_its_field(
     """The form comes back as it was filled in, with what is wrong; nothing is stored."""
     response = pages.send("/timers/new", {**FORM, "external_id": "keep me", **change})
     assert response.status_code == 422
+    assert f'<a href="#{place}">{"At" if place == "due_at" else in_words(place)}: ' in response.text
     field = response.text.partition(f'name="{place}"')[2].partition('class="field"')[0]
     assert said in field
     assert "keep me" in response.text
@@ -222,3 +226,11 @@ def test_who_only_looks_sets_nothing(pages: Pages, db: DictConnection) -> None:
     assert pages.as_(VIEWER).get("/timers/new").status_code == 403
     assert pages.as_(VIEWER).send("/timers/new", FORM).status_code == 403
     assert db.execute("select id from timer").fetchall() == []
+
+
+def test_buttons_of_a_viewer_say_why_they_do_nothing(pages: Pages, db: DictConnection) -> None:
+    """They are there and cannot be pressed; the one tip that they have says why."""
+    timer_id = add(pages, owner="viewer")
+    end(db, timer_id, "failed")
+    page = pages.as_(VIEWER).get(f"/timers/{timer_id}").text
+    assert [tag.count(" title=") for tag in re.findall("<button[^>]* disabled[^>]*>", page)] == [1, 1]

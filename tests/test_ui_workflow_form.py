@@ -81,7 +81,7 @@ def test_a_filled_in_form_is_a_workflow(pages: Pages, db: DictConnection, shop: 
     [
         ({"name": ""}, "name", "Field required"),
         ({"name": "a\0"}, "name", "NUL"),
-        ({"connector": ""}, "connector", "write connector"),
+        ({"connector": ""}, "connector", "choose one"),
         ({"connector": "zz"}, "connector", "there is no connector named 'zz'"),
         ({"payload.url": ""}, "payload.url", "Field required"),
         ({"payload.body": "{{ x"}, "payload.body", "end of template"),

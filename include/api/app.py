@@ -30,6 +30,7 @@ from include.api.routes import (
     kinds,
     owners,
     records,
+    schedules,
     stats,
     timers,
     trials,
@@ -46,6 +47,7 @@ _SWITCH_SECONDS = 0.0005
 ROUTES = (
     openapi,
     trials,
+    schedules,
     jobs,
     job_runs,
     executions,

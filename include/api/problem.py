@@ -107,7 +107,10 @@ def _unprocessable(errors: Sequence[tuple[str, str]]) -> JSONResponse:
 
 
 async def _taken(_: Request, error: Exception) -> JSONResponse:
-    return problem(HTTPStatus.CONFLICT, str(error))
+    assert isinstance(error, TakenError)  # noqa: S101 - it is registered for no other
+    said = str(error)
+    errors = [] if error.place is None else [(f"body.{error.place}", said.removeprefix(f"{error.place}: "))]
+    return problem(HTTPStatus.CONFLICT, said, errors=errors)
 
 
 async def _permanent(_: Request, error: Exception) -> JSONResponse:

@@ -26,15 +26,16 @@ from include.documents.fields import (
     Storable,
     between,
 )
+from include.documents.invalid import InvalidDocumentError
 from include.documents.permits import connections_of_source
 from include.documents.state import pull_state
 from include.documents.table import Table
 from include.errors import RefusedError
 from include.fires import next_fires
 from include.model import Connector as ConnectorRow
-from include.store import connectors
+from include.store import budgets, connectors
 from include.store.db import DictConnection
-from include.store.edits import Row
+from include.store.edits import NO_BUDGET, Row
 from include.store.rows import connector_from_row
 from include.times import utcnow
 
@@ -61,7 +62,7 @@ class ConnectorSettings(Document):
         examples=[{"base_url": "https://example.com/api", "path": "orders", "primary_key": "id"}],
     )
     every: Annotated[Duration, between(_SECOND, timedelta(days=366))] | None = Field(
-        None, description="How often to pull; null: only by hand, or what is pushed."
+        None, description="How often to pull; without it only by hand, or what is pushed."
     )
     dedupe: Literal["key", "content"] = Field(
         "key", description="Store each key once, or again when its content has changed."
@@ -115,6 +116,7 @@ class Connector(Shown):
     cursor: Any = Field(description="Where the next pull goes on; null: at the beginning.")
     head: int = Field(description="The position of the newest record: how many there are.")
     head_at: ShownInstant | None = Field(description="When the newest record was stored.")
+    records_last_minute: int = Field(description="How many records were stored within the last minute.")
     pulled_at: ShownInstant | None = Field(description="When the last pull came to its end.")
     failures: int = Field(description="Failures in a row.")
     failing_since: ShownInstant | None = Field(description="Since when it has counted as failing.")
@@ -155,6 +157,8 @@ def candidate(columns: Mapping[str, Any], stored: Row | None) -> ConnectorRow:
 
 
 def _columns(db: DictConnection, owner: str | None, settings: ConnectorSettings, stored: Row | None) -> dict[str, Any]:
+    if settings.budget is not None and budgets.get(db, settings.budget) is None:
+        raise InvalidDocumentError([("budget", NO_BUDGET)])
     return settings.model_dump(round_trip=True)
 
 

@@ -58,7 +58,8 @@ def add(db: DictConnection, table: Table[D], caller: Caller, settings: D) -> Cre
         if all(same(row[name], value) for name, value in columns.items()):
             return Created(row, made=False)
         raise TakenError(
-            f"external_id: {table.noun} {row['id']} has {external_id!r} already, with other settings; change that one"
+            f"external_id: {table.noun} {row['id']} has {external_id!r} already, with other settings; change that one",
+            "external_id",
         )
     _judge(db, table, caller, columns, None)
     return Created(table.insert(db, columns), made=True)

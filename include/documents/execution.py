@@ -36,7 +36,9 @@ class Execution(Shown):
     """What became of one occurrence of a job, with every attempt."""
 
     job_id: int
-    job: str = Field(description="The name of the job.")
+    job: str | None = Field(description="The name of the job, as it is now; null: it was deleted.")
+    kind: str | None = Field(description="What the job does, as it is now.")
+    owner: str | None = Field(description="Whose the job is now.")
     scheduled_for: ShownInstant = Field(description="The occurrence: when it was due.")
     status: Status
     reason: str | None = Field(description="Why it was skipped, missed or cancelled, or waits.")
@@ -59,7 +61,7 @@ class Execution(Shown):
 
 
 def document(row: Row) -> dict[str, Any]:
-    """An execution's row, with its job's name as `job`, as an `Execution`."""
+    """An execution's row, with its job's name as `job`, its `kind` and `owner`, as an `Execution`."""
     key = f"job_{row['job_id']}_{microseconds(row['scheduled_for'])}"
     return {**row, "lateness": lateness(row), "duration": duration(row), "code": code(row), "webhook_id": key}
 
@@ -93,5 +95,6 @@ def duration(row: Row) -> timedelta | None:
 
 def code(row: Row) -> int | None:
     """The status code of its last attempt."""
-    last: int | None = row["attempts"][-1].get("code") if row["attempts"] else None
-    return last
+    last = row["attempts"][-1] if row["attempts"] else None
+    found = last.get("code") if isinstance(last, dict) else None
+    return found if isinstance(found, int) else None  # whatever plain SQL has put there

@@ -58,7 +58,8 @@ class JobSettings(RetrySettings):
     )
     every: Annotated[Duration, between(_SECOND, timedelta(days=366))] | None = Field(None, description="How often.")
     every_mode: Literal["fixed_rate", "fixed_delay"] = Field(
-        "fixed_rate", description="From due to due, or from end to due."
+        "fixed_rate",
+        description="`every` is counted from due to due, or with `fixed_delay` from the end of the last execution.",
     )
     run_at: Instant | None = Field(None, description="Once, then.")
     timezone: Annotated[str, Field(max_length=64), Storable] = Field(
@@ -67,19 +68,40 @@ class JobSettings(RetrySettings):
     starts_at: Instant | None = Field(None, description="Not due before then.")
     ends_at: Instant | None = Field(None, description="Not due from then on.")
     jitter: Annotated[Duration, between(timedelta(0), _DAY)] = Field(
-        timedelta(0), description="Each occurrence is up to so much later."
+        timedelta(0), description="Each occurrence is up to so much later, so that rows do not all fire at once."
     )
-    overlap: Literal["skip", "queue", "allow"] = Field("skip", description="What if the one before is still running.")
-    misfire: Literal["skip", "latest", "all"] = Field("latest", description="What of occurrences that nobody executed.")
-    max_lateness: Duration = Field(timedelta(hours=1), description="What is later than this is missed.")
+    overlap: Literal["skip", "queue", "allow"] = Field(
+        "skip",
+        description="While another execution is under way, or waits for its retry: `skip` this one, `queue` it (one "
+        "waits), or `allow` both at once.",
+    )
+    misfire: Literal["skip", "latest", "all"] = Field(
+        "latest",
+        description="After a time in which nobody was on duty: execute the `latest` missed occurrence, `all`, or "
+        "`skip` them.",
+    )
+    max_lateness: Duration = Field(
+        timedelta(hours=1), description="An occurrence that is later than this is missed, and not executed."
+    )
     timeout: Annotated[Duration, between(timedelta(milliseconds=1), _DAY)] = Field(
         timedelta(seconds=30), description="How long one attempt may take."
     )
     delivery: Delivering = Field("at_least_once", description="Whether an attempt of unknown outcome is made again.")
-    disable_after: int | None = Field(None, ge=1, le=1_000_000, description="Pause after so many failures in a row.")
-    half_open: bool = Field(False, description="Once disabled, try again every `probe_every`.")
-    probe_every: Annotated[Duration, between(_SECOND, timedelta(days=30))] = timedelta(minutes=5)
-    notify: Notify | None = Field(None, description="Whom to tell of what; null: as the owner's notify says.")
+    disable_after: int | None = Field(
+        None, ge=1, le=1_000_000, description="Pause after so many failed executions in a row."
+    )
+    half_open: bool = Field(
+        False, description="Once disabled, try again every `probe_every`, and go on once that succeeds."
+    )
+    probe_every: Annotated[Duration, between(_SECOND, timedelta(days=30))] = Field(
+        timedelta(minutes=5), description="How often a disabled job is tried again, if it is `half_open`."
+    )
+    notify: Notify | None = Field(
+        None,
+        description="Whom to tell of failures: a kind with its payload; `on` may list failure, recovery, warning, "
+        "disabled and missed, and an empty list tells nobody. Left out: as the owner's notify says.",
+        examples=[{"kind": "slack", "payload": {"conn_id": "slack_default", "channel": "#ops"}}],
+    )
     is_active: bool = Field(True, description="Whether it is on duty.")
     paused_until: Instant | None = Field(None, description="Off duty until then.")
 

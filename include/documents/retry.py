@@ -25,7 +25,10 @@ class RetrySettings(Document):
     )
     retry_jitter: float = Field(0.1, ge=0, le=1, description="Each wait is up to this share longer.")
     no_retry_on: list[Annotated[int, Field(ge=100, le=599)]] = Field(
-        [], max_length=100, description="HTTP statuses that are not retried."
+        [],
+        max_length=100,
+        description="HTTP statuses that are final: an attempt that gets one is not made again.",
+        examples=[[404, 410]],
     )
 
 

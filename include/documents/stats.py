@@ -101,14 +101,14 @@ class NextDue(Shown):
 
 
 class Failing(Shown):
-    """A row that fails now."""
+    """A row that fails now: a workflow, it has stopped; or one that cannot run."""
 
-    table: Literal["job", "connector"]
+    table: Literal["job", "connector", "workflow"]
     id: int
     name: str
     owner: str
-    since: ShownInstant | None
-    failures: int = Field(description="In a row.")
+    since: ShownInstant | None = Field(description="null: it cannot run.")
+    failures: int = Field(description="In a row; 0: it cannot run.")
     error: str | None
 
 

@@ -25,11 +25,11 @@ from include.documents.fields import (
     Text,
     between,
 )
+from include.documents.invalid import InvalidDocumentError
 from include.documents.permits import connections_of_action
 from include.documents.retry import RetrySettings, ShownRetry
 from include.documents.table import Table
 from include.documents.watermark import state
-from include.errors import ConfigError
 from include.fires import next_fires
 from include.store import workflows
 from include.store.db import DictConnection
@@ -67,7 +67,7 @@ class WorkflowSettings(RetrySettings):
         timedelta(seconds=30), description="How often it looks for new records."
     )
     started_at: Instant | None = Field(
-        None, description="When it begins; null: when it is made, and afterwards as it was."
+        None, description="When it begins; without it when it is made, and afterwards as it was."
     )
     start_from: Text = Field(
         "now",
@@ -187,6 +187,8 @@ _UNSTORED: dict[str, Any] = {"id": 0, "connector": "", "revision": 0, "error": N
 
 
 def _columns(db: DictConnection, owner: str | None, settings: WorkflowSettings, stored: Row | None) -> dict[str, Any]:
+    if wrong := workflows.unreadable(db, filter=settings.filter, start_from=settings.start_from):
+        raise InvalidDocumentError(wrong)
     columns = settings.model_dump(round_trip=True)
     del columns["connector"]
     columns["connector_id"] = _connector_id(db, owner, settings, stored)
@@ -196,20 +198,20 @@ def _columns(db: DictConnection, owner: str | None, settings: WorkflowSettings, 
 
 
 def _connector_id(db: DictConnection, owner: str | None, settings: WorkflowSettings, stored: Row | None) -> int:
-    """The connector's id; `ConfigError` if the caller sees none such, or if it is another one than before."""
+    """The connector's id; `InvalidDocumentError` if the caller sees none such, or if it is another one than before."""
     name, given = settings.connector, settings.connector_id
     if stored is not None:
         before: int = stored["connector_id"]
         if name not in (None, stored["connector"]) or given not in (None, before):
-            raise ConfigError(
-                "connector: it cannot change, for the watermark is a position in its log; add a new workflow instead"
-            )
+            said = "it cannot change, for the watermark is a position in its log; add a new workflow instead"
+            raise InvalidDocumentError([("connector", said)])
         return before
     found = workflows.connector_of_new(db, name, given, owner)
     if found is None:
-        said = [f"named {name!r}"] if name is not None else []
-        said += [f"with id {given}"] if given is not None else []
-        raise ConfigError(f"connector: there is no connector {' and '.join(said)}")
+        meant = [f"named {name!r}"] if name is not None else []
+        meant += [f"with id {given}"] if given is not None else []
+        place = "connector_id" if name is None else "connector"
+        raise InvalidDocumentError([(place, f"there is no connector {' and '.join(meant)}")])
     return found
 
 

@@ -83,6 +83,12 @@ def search(db: DictConnection, wanted: Search) -> list[Row]:
     return db.execute(_SQL["search_connectors"], wanted.parameters("kind", "state", "name", "external_id")).fetchall()
 
 
+def stored_last_minute(db: DictConnection, ids: Sequence[int]) -> dict[int, int]:
+    """How many records of each of these connectors were stored within the last minute, by the connector's id."""
+    rows: list[Row] = db.execute(_SQL["stored_last_minute"], {"ids": list(ids)}).fetchall()
+    return {row["id"]: row["records"] for row in rows}
+
+
 def insert(db: DictConnection, columns: Mapping[str, Any]) -> Row:
     """Add a connector; columns that are not given have their default. Call it inside `changing`."""
     return returned_row(db, "connector", _SQL["insert_connector"], {"columns": document({**DEFAULTS, **columns})})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -20,6 +21,10 @@ Row = dict[str, Any]
 
 LARGEST_ID = 2**63 - 1
 _SQL = {name: text.encode() for name, text in queries("edits").items()}
+NO_BUDGET = (
+    "there is no budget of this name; an admin adds it first, by `PUT /budgets/NAME`, or by"
+    " SQL: insert into budget (name, rate_limit) values (..., '10/second')"
+)
 _TAKEN = {
     "job_owner_name_key": "this owner has a job with this name already; choose another name, or change that one",
     "connector_name_key": "a connector with this name exists already; choose another name, or change that one",
@@ -31,9 +36,9 @@ _TAKEN = {
     "timer_owner_external_id_key": "this owner has a timer with this external_id already",
     "workflow_connector_id_fkey": "workflows read this connector's records; remove them first"
     " (`./millrace workflows list`)",
-    "connector_budget_fkey": "there is no budget of this name; an admin adds it first, by `PUT /budgets/NAME`, or by"
-    " SQL: insert into budget (name, rate_limit) values (..., '10/second')",
+    "connector_budget_fkey": NO_BUDGET,
 }
+_UNIQUE = re.compile("(?:job|connector|workflow)(?:_owner)?_(name|external_id)_key")  # the setting that is taken
 
 
 @contextmanager
@@ -43,7 +48,8 @@ def changing(db: DictConnection) -> Iterator[None]:
         with db.transaction():
             yield
     except psycopg.errors.UniqueViolation as error:
-        raise TakenError(_refusal(db, error)) from error
+        about = _UNIQUE.fullmatch(error.diag.constraint_name or "")
+        raise TakenError(_refusal(db, error), about[1] if about else None) from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         raise ConfigError(_refusal(db, error)) from error
 

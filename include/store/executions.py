@@ -45,7 +45,7 @@ class Found:
 
 
 def get(db: DictConnection, job_id: int, due: datetime) -> Row | None:
-    """What became of one occurrence so far, with its job's name as `job`; None if nobody has begun."""
+    """What became of one occurrence so far, with `job` (the name), `kind` and `owner`; None if nobody has begun."""
     found: Row | None = db.execute(_SQL["execution"], {"job_id": job_id, "due": due}).fetchone()
     return found
 
@@ -74,9 +74,11 @@ def newest(
     status: Status | None = None,
     kind: str | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     after: Place | None = None,
 ) -> Found:
-    """The newest executions of all jobs, or of an owner's, due at `since` or later; `after`: where a page begins.
+    """The newest executions of all jobs, or of an owner's, due at `since` or later and before `until`; `after`: where a
+    page begins. Of a job that was deleted, `job`, `kind` and `owner` are None, and no owner's list has them.
 
     It looks back further and further until the page is full. What is so rare that this takes long comes on later
     pages.
@@ -85,11 +87,12 @@ def newest(
     wanted = {"owner": owner, "status": status, "kind": kind}
     rows: list[Row] = []
     began, now = time.monotonic(), utcnow()
-    until: Place | None = after
+    end = None if until is None else Place(until, 0)
+    before = min((place for place in (after, end) if place is not None), default=None)
     while True:
-        reached = _earlier(now if until is None else min(until.due, now), width, since)
+        reached = _earlier(now if before is None else min(before.due, now), width, since)
         looked = time.monotonic()
-        until_due, until_id = until or (None, LARGEST_ID)
+        until_due, until_id = before or (None, LARGEST_ID)
         window = {"since": reached, "until": until_due, "until_id": until_id, "limit": limit + 1 - len(rows)}
         rows += _rows(db, statement, {**wanted, **window})
         if len(rows) > limit:
@@ -97,9 +100,9 @@ def newest(
             return Found(rows[:limit], Place(last["scheduled_for"], last["job_id"]))
         if reached is None or reached == since:
             return Found(rows, None)
-        until = Place(reached, 0)
+        before = Place(reached, 0)
         if time.monotonic() - began > _ENOUGH_SECONDS:
-            return Found(rows, until)
+            return Found(rows, before)
         if time.monotonic() - looked < _LONG_LOOK_SECONDS:
             width *= _FURTHER
 

@@ -47,7 +47,7 @@ def lag(db: DictConnection, owner: str | None) -> Row:
 
 
 def failing(db: DictConnection, owner: str | None, limit: int) -> list[Row]:
-    """Jobs and connectors that fail now, those that have longest first."""
+    """Rows that fail now, or have stopped, those that have longest first; then those that cannot run."""
     return _ask(db, "failing", owner, limit=limit)
 
 

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
+import psycopg
+
 from include.store.db import DictConnection, queries
 from include.store.edits import LARGEST_ID, Row, document, is_id, no_such, returned_row, several
 from include.store.search import Search
@@ -41,6 +43,11 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+_UNREADABLE = {
+    "filter": 'it is not a path; write an SQL/JSON path predicate, such as $.state == "open" && $.amount > 10',
+    "start_from": "it is not an instant; write now, beginning, or an instant such as 2026-11-21T09:00:00Z",
+}
+_NOT_READ = (psycopg.DataError, psycopg.ProgrammingError, psycopg.errors.StatementTooComplex)
 _SQL = {name: text.encode() for name, text in queries("workflows").items()}
 
 
@@ -121,6 +128,18 @@ def search(db: DictConnection, wanted: Search) -> list[Row]:
 def search_lag(db: DictConnection, wanted: Search) -> list[Row]:
     """A page of how far workflows are, in the order of `lag`; `sort_key` and `total` as in `search`."""
     return db.execute(_SQL["search_lag"], wanted.parameters()).fetchall()
+
+
+def unreadable(db: DictConnection, **settings: str | None) -> list[tuple[str, str]]:
+    """Which of `filter` and `start_from` the database cannot read as what they are for, and what to write."""
+    wrong = []
+    for name, value in settings.items():
+        try:
+            with db.transaction():
+                db.execute(_SQL[f"read_{name}"], {"value": value})
+        except _NOT_READ as error:
+            wrong.append((name, f"{_UNREADABLE[name]} ({error.diag.message_primary})"))
+    return wrong
 
 
 def connector_of_new(db: DictConnection, name: str | None, connector_id: int | None, owner: str | None) -> int | None:

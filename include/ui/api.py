@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 
@@ -21,13 +22,23 @@ _BASE = "/api/v1"
 
 
 class ProblemError(Exception):
-    """What the API refused; `errors` are places in what was sent, such as `body.payload.url`, and what is wrong."""
+    """What the API refused; `errors` are places in what was sent, such as `body.payload.url`, and what is wrong.
 
-    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+    `document` is the whole of what it answered, which may have more to tell.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        errors: Sequence[tuple[str, str]] = (),
+        document: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = tuple(errors)
+        self.document = document
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,5 +137,5 @@ class _Exchange:
         document: Any = json.loads(self._received) if self._received else None
         if self._status >= 400:
             errors = [(error["place"], error["detail"]) for error in document.get("errors") or ()]
-            raise ProblemError(self._status, document["detail"], errors)
+            raise ProblemError(self._status, document["detail"], errors, document)
         return Answer(self._status, document, self._headers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from include.documents.caller import Caller
@@ -62,7 +62,7 @@ def settings_of(
     """
     names = [*_NAME, *(name for group in _MORE.values() for name in _may_set(caller, job, group))]
     kept = {} if job is None or "id" not in job else {name: job[name] for name in _SWITCHED}
-    return kept | _all_read(
+    return kept | schema_form.all_read(
         lambda: schema_form.sent(form, _part(names), "", job),
         lambda: _what_it_does(form, kinds, job),
         lambda: schedule_form.sent(form),
@@ -71,7 +71,7 @@ def settings_of(
 
 def trial_of(form: Form, kinds: Mapping[str, Any], job: Mapping[str, Any] | None) -> dict[str, Any]:
     """As much of the settings as a trial needs; the rest may still be missing."""
-    return _all_read(
+    return schema_form.all_read(
         lambda: schema_form.sent(form, _part(["timeout"]), "", job),
         lambda: _what_it_does(form, kinds, job),
     )
@@ -84,22 +84,8 @@ def copied(job: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def errors_of(problem: ProblemError | None) -> dict[str, str]:
-    """What is wrong, by field; of what is said of the schedule as a whole, by the field that it is about."""
-    if problem is None:
-        return {}
-    errors = schema_form.by_place(problem.errors)
-    for place in [place for place in errors if not place]:
-        errors[schedule_form.place_of(errors[place]) or place] = errors.pop(place)
-    about = schedule_form.place_of(problem.detail) if not errors else None
-    return {about: problem.detail} if about else errors
-
-
-def listed(problem: ProblemError, errors: Mapping[str, str], names: Sequence[str]) -> list[tuple[str | None, str]]:
-    """What is wrong, in the order of the fields' `names`, each with the name of its field; first what concerns none."""
-    if not errors:
-        return [(None, problem.detail)]
-    found = [(_field_at(place, names), _labelled(place, said)) for place, said in errors.items()]
-    return sorted(found, key=lambda one: -1 if one[0] is None else names.index(one[0]))
+    """What is wrong, by field; with no name, what concerns the whole."""
+    return {} if problem is None else schema_form.by_place(problem.errors)
 
 
 def differences(settings: Mapping[str, Any], job: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
@@ -112,25 +98,11 @@ def differences(settings: Mapping[str, Any], job: Mapping[str, Any]) -> list[tup
 def _what_it_does(form: Form, kinds: Mapping[str, Any], job: Mapping[str, Any] | None) -> dict[str, Any]:
     kind = form.get("kind", "")
     if not kind:
-        raise ProblemError(422, "", [("kind", "choose what the job does")])
+        raise schema_form.unreadable([("kind", "choose what the job does")])
     if kind != form.get("shown_kind"):
-        raise ProblemError(422, "", [("kind", f"these are the settings of {kind}: look at them first")])
+        raise schema_form.unreadable([("kind", f"these are the settings of {kind}: look at them first")])
     before = job["payload"] if job is not None and job["kind"] == kind else {}
     return {"kind": kind, "payload": schema_form.sent(form, _schema_of(kinds, kind), "payload", before)}
-
-
-def _all_read(*parts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What all parts of the form mean; `ProblemError` with all that is wrong in any of them."""
-    found: dict[str, Any] = {}
-    wrong: list[tuple[str, str]] = []
-    for part in parts:
-        try:
-            found |= part()
-        except ProblemError as problem:
-            wrong += problem.errors
-    if wrong:
-        raise ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
-    return found
 
 
 def _schema_of(kinds: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -154,16 +126,3 @@ def _part(names: Sequence[str]) -> dict[str, Any]:
     """The settings of a job, as far as they have these names."""
     properties = {name: _SCHEMA["properties"][name] for name in names}
     return {"properties": properties, "required": [name for name in names if name in _SCHEMA["required"]]}
-
-
-def _field_at(place: str, names: Sequence[str]) -> str | None:
-    """The name of the field that has a place in its value."""
-    while place and place not in names:
-        place = place.rpartition(".")[0]
-    return place or None
-
-
-def _labelled(place: str, said: str) -> str:
-    where = place.removeprefix("payload.")
-    known = schedule_form.LABELS.get(where) or (schema_form.in_words(where) if where.isidentifier() else where)
-    return f"{known}: {said}" if place else said

@@ -113,17 +113,26 @@ def done(request: Request, said: str, path: str | None = None) -> Response:
 def refusal(request: Request, problem: ProblemError) -> Response:
     """What is wrong, and what to do about it: as a page, or, where a form was sent from a page, as a notice in that."""
     is_asked_by_page = "hx-request" in request.headers
-    if problem.status == HTTPStatus.UNAUTHORIZED:
-        if is_asked_by_page:
-            return Response(status_code=204, headers={**_HEADERS, "HX-Refresh": "true"})
-        here = _with_query(request.url.path, request.url.query) if request.method == "GET" else url_of(request, "/")
-        login = f"{_airflow_root(request)}/api/v2/auth/login?{urlencode({'next': here})}"
+    login = _login(request) if problem.status == HTTPStatus.UNAUTHORIZED else None
+    if login and not is_asked_by_page:
         return RedirectResponse(login, 303, _HEADERS)
     name = "refused_notice.html" if is_asked_by_page else "refused.html"
-    response = draw(request, name, problem.status, problem=problem, title=HTTPStatus(problem.status).phrase)
+    title = HTTPStatus(problem.status).phrase
+    response = draw(request, name, problem.status, problem=problem, title=title, login=login)
     if is_asked_by_page:
         response.headers["HX-Reswap"] = "none"
     return response
+
+
+def _login(request: Request) -> str:
+    """Airflow's login, from which one comes back to the page."""
+    if "hx-request" in request.headers:
+        here = _before(request)
+    elif request.method == "GET":
+        here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    else:
+        here = url_of(request, "/")
+    return f"{_airflow_root(request)}/api/v2/auth/login?{urlencode({'next': here})}"
 
 
 def _problem(error: Exception) -> ProblemError:

@@ -14,7 +14,7 @@ from include.ui.templates import pretty
 _DURATIONS = frozenset(
     ("every", "jitter", "max_lateness", "timeout", "probe_every", "retry_delay", "retry_max_delay", "min_interval")
 )
-_MOST_LINES = 2_000
+_MOST_LINES = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,21 @@ def _change(name: str, before: Any, after: Any) -> Change:
     old, new = (None if value is None else _spell(name, value).splitlines() or [""] for value in (before, after))
     if old is None or new is None:
         return Change(name, _all_changed(old), _all_changed(new), is_code)
-    if len(old) + len(new) > _MOST_LINES:  # comparing takes time that grows with their product
-        return Change(name, _all_changed(old), _all_changed(new), is_code)
-    kept = SequenceMatcher(None, old, new, autojunk=False).get_matching_blocks()
-    same_before = {block.a + at for block in kept for at in range(block.size)}
-    same_after = {block.b + at for block in kept for at in range(block.size)}
+    same_before, same_after = _same(old, new)
     return Change(name, _lines(old, same_before), _lines(new, same_after), is_code)
+
+
+def _same(old: Sequence[str], new: Sequence[str]) -> tuple[set[int], set[int]]:
+    """The numbers of the lines that both sides have, in that order: at both ends, and, of not too many, in between."""
+    most = min(len(old), len(new))
+    head = next((at for at in range(most) if old[at] != new[at]), most)
+    tail = next((at for at in range(most - head) if old[-1 - at] != new[-1 - at]), most - head)
+    first, last = old[head : len(old) - tail], new[head : len(new) - tail]
+    same = [*((at, at) for at in range(head)), *((len(old) - at, len(new) - at) for at in range(1, tail + 1))]
+    if len(first) + len(last) <= _MOST_LINES:  # comparing takes time that grows with the cube of that
+        for block in SequenceMatcher(None, first, last, autojunk=False).get_matching_blocks():
+            same += [(head + block.a + at, head + block.b + at) for at in range(block.size)]
+    return {before for before, _ in same}, {after for _, after in same}
 
 
 def _spell(name: str, value: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from include.documents.caller import Caller
@@ -17,15 +18,6 @@ from include.ui.schema_form import Field
 
 Row = Mapping[str, Any]
 Errors = Mapping[str, str]
-# Where the API says what is wrong without a place: in which field that is, by its words.
-_ABOUT = {
-    "with this name exists": "name",
-    "there is no budget": "budget",
-    "slower schedule": "every",
-    "filter '": "filter",
-    "start_from '": "start_from",
-    "write connector": "connector",
-}
 _SWITCHED = ("is_active", "paused_until")  # of a row that is there, by buttons of their own
 
 
@@ -34,7 +26,8 @@ class RowForm:
     """One form: the `settings` that it fills in, and how they are grouped.
 
     `code` holds the settings of the kind. What is `always` shown stands before the `groups`, each of which has a title
-    and can be folded; `begins` is what a new row begins with, and `fixed` what does not change once it is there.
+    and can be folded; `begins` is what a new row begins with, `needed` what this form cannot do without though the API
+    can, and `fixed` what does not change once it is there.
     """
 
     settings: type[Document]
@@ -42,6 +35,7 @@ class RowForm:
     always: Sequence[str]
     groups: Mapping[str, Sequence[str]]
     begins: Row
+    needed: Sequence[str] = ()
     fixed: Sequence[str] = ()
 
     def shown(
@@ -56,12 +50,12 @@ class RowForm:
         changed: Sequence[Any] | None,
     ) -> dict[str, Any]:
         """What the page draws: as the form came in, or else as the row is, with what is wrong."""
-        errors = self.errors(problem)
+        errors = {} if problem is None else schema_form.by_place(problem.errors)
         kind = form.get("kind", "") if form is not None else row["kind"] if row else kind
         always = self.fields(self.always, row, form, errors)
         of_kind = self._kind_fields(_schema_of(kinds, kind), kind, row, form, errors)
         more = self._more(caller, row, form, errors)
-        names = {"kind", *always, *(field.name for group in (of_kind, *more.values()) for field in group)}
+        names = [*always, "kind", *(field.name for group in (of_kind, *more.values()) for field in group)]
         typed = {} if form is None or changed is not None else form
         return {
             "kind": kind,
@@ -73,7 +67,7 @@ class RowForm:
             "of_kind": of_kind,
             "more": more,
             "errors": errors,
-            "problems": _listed(problem, errors, names),
+            "problems": [(None, problem.detail)] if problem and not errors else schema_form.listed(errors, names),
             "changed": changed,
             "revision": typed.get("revision") or (row["revision"] if row else ""),
             "key": typed.get("key") or secrets.token_urlsafe(16),
@@ -93,22 +87,11 @@ class RowForm:
         names = [*self.always, *(name for group in self.groups.values() for name in group)]
         kept = {} if row is None else {name: row[name] for name in (*_SWITCHED, *self.fixed)}
         may_set = [name for name in self._may_set(caller, row, names) if name not in kept]
-        return kept | _all_read(
+        return kept | schema_form.all_read(
             lambda: schema_form.sent(form, self._part(may_set), "", row),
+            lambda: self._check_needed(form, may_set),
             lambda: self._of_kind(form, kinds, row),
         )
-
-    def errors(self, problem: ProblemError | None) -> dict[str, str]:
-        """What is wrong, by field; of what is said of the row as a whole, by the field that it is about."""
-        if problem is None:
-            return {}
-        errors = schema_form.by_place(problem.errors or [("", problem.detail)])
-        if "" in errors:
-            said = errors.pop("")
-            place, _, rest = said.partition(": ")
-            about = next((field for words, field in _ABOUT.items() if words in said), "")
-            errors |= {place: rest} if place in self.settings.model_fields else {about: said}
-        return errors if problem.errors or "" not in errors else {}
 
     def differences(self, settings: Row, row: Row) -> list[tuple[str, Any, Any]]:
         """Where settings differ from the row as it is: what, as it would be, as it is."""
@@ -138,11 +121,16 @@ class RowForm:
     def _of_kind(self, form: Form, kinds: Mapping[str, Any], row: Row | None) -> dict[str, Any]:
         kind = form.get("kind", "")
         if not kind:
-            raise ProblemError(422, "", [("kind", "choose one of them")])
+            raise schema_form.unreadable([("kind", "choose one of them")])
         if kind != form.get("shown_kind"):
-            raise ProblemError(422, "", [("kind", f"these are the settings of {kind}: look at them first")])
+            raise schema_form.unreadable([("kind", f"these are the settings of {kind}: look at them first")])
         before = row[self.code] if row is not None and row["kind"] == kind else {}
         return {"kind": kind, self.code: schema_form.sent(form, _schema_of(kinds, kind), self.code, before)}
+
+    def _check_needed(self, form: Form, names: Sequence[str]) -> dict[str, Any]:
+        if missing := [(name, "choose one") for name in self.needed if name in names and not form.text(name)]:
+            raise schema_form.unreadable(missing)
+        return {}
 
     def _may_set(self, caller: Caller, row: Row | None, names: Sequence[str]) -> list[str]:
         hidden = {*(() if caller.is_admin else ("owner",)), *(() if row is None else _SWITCHED)}
@@ -150,46 +138,17 @@ class RowForm:
 
     def _part(self, names: Sequence[str]) -> dict[str, Any]:
         """The schema of the settings, as far as they have these names."""
-        whole = self.settings.model_json_schema()
+        whole = _schema(self.settings)
         properties = {name: whole["properties"][name] for name in names}
-        return {"properties": properties, "required": [name for name in names if name in whole["required"]]}
+        required = {*whole["required"], *self.needed}
+        return {"properties": properties, "required": [name for name in names if name in required]}
+
+
+@cache
+def _schema(settings: type[Document]) -> dict[str, Any]:
+    return settings.model_json_schema()
 
 
 def _schema_of(kinds: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """The settings of a kind; of one that there is not, none."""
     return kinds[kind]["json_schema"] if kind in kinds else {"properties": {}}
-
-
-def _listed(problem: ProblemError | None, errors: Errors, names: Collection[str]) -> list[tuple[str | None, str]]:
-    """What is wrong, one by one, each with the name of its field, if it has one of these `names`."""
-    if problem is None:
-        return []
-    if not errors:
-        return [(None, problem.detail)]
-    return [(_field_at(place, names), _labelled(place, said)) for place, said in errors.items()]
-
-
-def _all_read(*parts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What all parts of the form mean; `ProblemError` with all that is wrong in any of them."""
-    found: dict[str, Any] = {}
-    wrong: list[tuple[str, str]] = []
-    for part in parts:
-        try:
-            found |= part()
-        except ProblemError as problem:
-            wrong += problem.errors
-    if wrong:
-        raise ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
-    return found
-
-
-def _field_at(place: str, names: Collection[str]) -> str | None:
-    """The name of the field that has a place in its value."""
-    while place and place not in names:
-        place = place.rpartition(".")[0]
-    return place or None
-
-
-def _labelled(place: str, said: str) -> str:
-    where = place.removeprefix("config.").removeprefix("payload.")
-    return f"{schema_form.in_words(where) if where.isidentifier() else where}: {said}" if place else said

@@ -29,12 +29,12 @@ MODES = {
 UNITS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400}
 DAYS = {"1": "Monday", "2": "Tuesday", "3": "Wednesday", "4": "Thursday", "5": "Friday", "6": "Saturday", "0": "Sunday"}
 LABELS = {
-    "every": "Interval",
-    "daily_at": "At",
+    "every": "Every",
+    "daily_at": "Every day at",
     "weekly_at": "At",
     "weekly_on": "On",
-    "cron": "Expression",
-    "run_at": "When",
+    "cron": "Cron expression",
+    "run_at": "Once at",
     "timezone": "Time zone",
     "starts_at": "Not before",
     "ends_at": "Only before",
@@ -44,7 +44,6 @@ _FIRST_AT, _FIRST_DAYS = "09:00", ("1",)
 _NUMBER = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::00(?:\.0+)?)?", re.ASCII)
 _AT_AND_DAYS = re.compile(r"(\d{1,2}) (\d{1,2}) \* \* (\S+)", re.ASCII)
-_ABOUT = re.compile(r"(cron|every|run_at|starts_at|ends_at)\b", re.ASCII)
 
 
 class _WrongError(Exception):
@@ -106,14 +105,6 @@ def sent(form: Form) -> dict[str, Any]:
     if problems:
         raise ProblemError(422, "; ".join(f"{LABELS.get(at, at)}: {said}" for at, said in problems), problems)
     return found
-
-
-def place_of(said: str) -> str | None:
-    """The field that something is about which the API says of the schedule as a whole; None: of another matter."""
-    if said.startswith("unknown time zone"):
-        return "timezone"
-    about = _ABOUT.match(said)
-    return about[1] if about else None
 
 
 @cache

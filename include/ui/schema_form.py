@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,18 +106,48 @@ def sent(
     except ValueError as error:
         wrong.append((_path(prefix, _UNKNOWN), str(error)))
     if wrong:
-        raise ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
+        raise unreadable(wrong)
     return document
 
 
 def by_place(errors: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The errors of a problem by the place in the document that was sent, such as `payload.url`."""
+    """The errors of a problem by the place in the document that was sent, such as `payload.url`; ``: the whole."""
     found: dict[str, list[str]] = {}
     for place, said in errors:
-        there = found.setdefault(place.removeprefix("body.").removeprefix("body"), [])
+        there = found.setdefault("" if place == "body" else place.removeprefix("body."), [])
         if said not in there:
             there.append(said)
     return {place: "; ".join(said) for place, said in found.items()}
+
+
+def listed(
+    errors: Mapping[str, str], names: Sequence[str], labels: Mapping[str, str] | None = None
+) -> list[tuple[str | None, str]]:
+    """What is wrong, in the order of the fields' `names`, each with the name of its field; first what concerns none.
+
+    It says which field that is as its label does: by the name, if that is not among the `labels`.
+    """
+    found = [(_field_at(place, names), _labelled(place, said, labels or {})) for place, said in errors.items()]
+    return sorted(found, key=lambda one: -1 if one[0] is None else names.index(one[0]))
+
+
+def all_read(*parts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What all parts of a form mean; `ProblemError` (422) with all that is wrong in any of them."""
+    found: dict[str, Any] = {}
+    wrong: list[tuple[str, str]] = []
+    for part in parts:
+        try:
+            found |= part()
+        except ProblemError as problem:
+            wrong += problem.errors
+    if wrong:
+        raise unreadable(wrong)
+    return found
+
+
+def unreadable(wrong: Sequence[tuple[str, str]]) -> ProblemError:
+    """The refusal of a form, by the places that cannot be read."""
+    return ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
 
 
 def field_id(name: str) -> str:
@@ -153,7 +183,7 @@ def _field(
         is_required=is_required,
         is_more=not is_required and _FORWARD.fullmatch(name) is None,
         is_set=text not in ("", default),
-        placeholder=default or _example(inner),
+        placeholder=default or _example(inner, shape),
         options=_choices(shape, text, is_required, has_default=bool(default)),
         error=_said(errors, place),
         mode="url" if shape.is_url else "decimal" if shape.widget == "number" else None,
@@ -186,15 +216,30 @@ def _choices(shape: Shape, text: str, is_required: bool, *, has_default: bool) -
     return tuple(nothing + [(option, words.get(option, option.replace("_", " "))) for option in spelt] + unlisted)
 
 
-def _example(inner: Mapping[str, Any]) -> str:
-    examples = inner.get("examples") or [""]
-    return f"such as {examples[0]}" if isinstance(examples[0], str) and examples[0] else ""
+def _example(inner: Mapping[str, Any], shape: Shape) -> str:
+    """As it would be typed, in one line."""
+    if not inner.get("examples") or shape.widget in ("choice", "tick"):
+        return ""
+    return f"such as {' '.join(spell(inner['examples'][0], shape).split())}"
 
 
 def _said(errors: Mapping[str, str], place: str) -> str:
     """What is wrong with a field, and with what is within its value."""
     within = [f"{at.removeprefix(place + '.')}: {said}" for at, said in errors.items() if at.startswith(place + ".")]
     return "; ".join([*filter(None, [errors.get(place)]), *within])
+
+
+def _field_at(place: str, names: Sequence[str]) -> str | None:
+    """The name of the field that has a place in its value."""
+    while place and place not in names:
+        place = place.rpartition(".")[0]
+    return place or None
+
+
+def _labelled(place: str, said: str, labels: Mapping[str, str]) -> str:
+    where = place.removeprefix("payload.").removeprefix("config.")
+    known = labels.get(where) or (in_words(where) if where.isidentifier() else where)
+    return f"{known}: {said}" if place else said
 
 
 def _unknown(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from include.documents.timer import TimerSettings
@@ -14,6 +14,7 @@ from include.ui.form import Form
 from include.wall_cron import zone_named
 
 PARTS = ("hours", "minutes", "seconds")
+LABELS = {"due_at": "At"}
 _WHEN = (*PARTS, "due_at")
 _NOT_COPIED = ("external_id", "owner")
 _OF_ADMINS = ("owner",)
@@ -41,26 +42,17 @@ def shown(
 
 
 def sent(form: Form, *, is_admin: bool) -> dict[str, Any]:
-    """The timer as the API takes it; `ProblemError` (422) says, as the API does, where something cannot be read."""
-    found: dict[str, Any] = {}
-    problems: list[tuple[str, str]] = []
-    for read in (_at if form.get("when") == "at" else _in, lambda one: _what(one, is_admin=is_admin)):
-        try:
-            found |= read(form)
-        except ProblemError as error:
-            problems += error.errors
-    if problems:
-        raise _problem([(f"body.{place}", said) for place, said in problems])
-    return found
+    """The timer as the API takes it; `ProblemError` (422) says where something cannot be read.
 
-
-def by_place(errors: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """What is wrong, by the name of the field; the place `body` is the whole timer, `body.body` what is sent."""
-    found: dict[str, str] = {}
-    for place, said in errors:
-        name = place.removeprefix("body").removeprefix(".")
-        found[name] = f"{found[name]}; {said}" if name in found else said
-    return found
+    It says so as the API does, `body.body`: a timer has a field of that name, and `body` alone is the whole.
+    """
+    try:
+        return schema_form.all_read(
+            lambda: _at(form) if form.get("when") == "at" else _in(form),
+            lambda: schema_form.sent(form, _schema(is_admin=is_admin), ""),
+        )
+    except ProblemError as problem:
+        raise schema_form.unreadable([(f"body.{place}", said) for place, said in problem.errors]) from None
 
 
 def _schema(*, is_admin: bool) -> dict[str, Any]:
@@ -72,10 +64,6 @@ def _schema(*, is_admin: bool) -> dict[str, Any]:
     return {**_WHOLE_SCHEMA, "properties": {name: known[name] for name in order if name not in hidden}}
 
 
-def _what(form: Form, *, is_admin: bool) -> dict[str, Any]:
-    return schema_form.sent(form, _schema(is_admin=is_admin), "")
-
-
 def _in(form: Form) -> dict[str, Any]:
     typed = {name: form.text(name) or "0" for name in PARTS}
     wrong = [(name, "write a whole number") for name, number in typed.items() if not _WHOLE.fullmatch(number)]
@@ -83,7 +71,7 @@ def _in(form: Form) -> dict[str, Any]:
     if not wrong and not any(found.values()):
         wrong.append(("hours", "write how long from now, in one of these at least"))
     if wrong:
-        raise _problem(wrong)
+        raise schema_form.unreadable(wrong)
     return found
 
 
@@ -91,15 +79,11 @@ def _at(form: Form) -> dict[str, Any]:
     try:
         zone = zone_named(form.get("timezone", "UTC").strip())
     except ConfigError as error:
-        raise _problem([("timezone", str(error))]) from None
+        raise schema_form.unreadable([("timezone", str(error))]) from None
     try:
         instant = wall_time.sent(form, "due_at", zone)
     except ValueError as error:
-        raise _problem([("due_at", str(error))]) from None
+        raise schema_form.unreadable([("due_at", str(error))]) from None
     if instant is None:
-        raise _problem([("due_at", "write a date and a time to come")])
+        raise schema_form.unreadable([("due_at", "write a date and a time to come")])
     return {"due_at": instant}
-
-
-def _problem(errors: list[tuple[str, str]]) -> ProblemError:
-    return ProblemError(422, "; ".join(f"{place}: {said}" for place, said in errors), errors)

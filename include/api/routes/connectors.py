@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import Body, Depends, Path, Query, Request
@@ -21,7 +23,9 @@ from include.documents import edits, permits
 from include.documents.caller import Caller
 from include.documents.connector import CONNECTORS, Connector, ConnectorSettings, State, candidate
 from include.documents.fields import Text
+from include.documents.invalid import InvalidDocumentError
 from include.documents.pause import Until, columns_of
+from include.errors import MisfitError
 from include.model import Connector as ConnectorRow
 from include.store import connectors
 from include.store.db import DictConnection
@@ -49,7 +53,7 @@ def create_connector(settings: ConnectorSettings, sent: Sent, transactions: Db) 
     def work(db: DictConnection) -> Answer:
         made = edits.create(db, CONNECTORS, sent.caller, settings)
         location = f"/millrace/api/v1/connectors/{made.row['id']}"
-        return _answer(made.row, 201 if made.made else 200, location)
+        return _answer(db, made.row, 201 if made.made else 200, location)
 
     return transactions.once(sent, work)
 
@@ -76,8 +80,9 @@ def list_connectors(
     )
     with transactions.reading() as db:
         rows = connectors.search(db, wanted)
+        recent = connectors.stored_last_minute(db, [row["id"] for row in rows])
     now = utcnow()
-    page = paging.page_of(rows, sort=sort, limit=limit, show=lambda row: CONNECTORS.document(row, now))
+    page = paging.page_of(rows, sort=sort, limit=limit, show=lambda row: _document(row, recent, now))
     return response(answer(Page[Connector], page), paging.link(request, page["next"]))
 
 
@@ -88,8 +93,8 @@ def get_connector(connector_id: ConnectorId, caller: CallerDep, transactions: Db
     The ETag is the version of its settings; where it stands moves on without it.
     """
     with transactions.reading() as db:
-        row = edits.get(db, CONNECTORS, caller, connector_id)
-    return response(_answer(row))
+        made = _answer(db, edits.get(db, CONNECTORS, caller, connector_id))
+    return response(made)
 
 
 @router.put("/{connector_id}", response_model=Connector, responses=problems(404, 409, 412, 422))
@@ -106,7 +111,7 @@ def replace_connector(
     """
     with transactions.writing(caller) as db:
         before = _found(db, caller, connector_id, if_match)
-        made = _answer(edits.replace(db, CONNECTORS, caller, before, settings))
+        made = _answer(db, edits.replace(db, CONNECTORS, caller, before, settings))
     return response(made)
 
 
@@ -121,7 +126,7 @@ def change_connector(
     """Merge into the settings (JSON merge patch, RFC 7396): null takes out, so that the default counts."""
     with transactions.writing(caller) as db:
         before = _found(db, caller, connector_id, if_match)
-        made = _answer(edits.patch(db, CONNECTORS, caller, before, changes))
+        made = _answer(db, edits.patch(db, CONNECTORS, caller, before, changes))
     return response(made)
 
 
@@ -159,7 +164,7 @@ def rewind_connector(connector_id: ConnectorId, sent: Sent, transactions: Db) ->
     def work(db: DictConnection) -> Answer:
         sent.caller.check_writes()
         row = edits.get(db, CONNECTORS, sent.caller, connector_id, lock=True)
-        return _answer(connectors.rewind(db, row["id"]))
+        return _answer(db, connectors.rewind(db, row["id"]))
 
     return transactions.once(sent, work)
 
@@ -171,7 +176,10 @@ def _new(settings: ConnectorSettings, caller: CallerDep, transactions: Db) -> Co
     caller.check_kind(settings.kind)
     with transactions.reading() as db:
         columns = {**CONNECTORS.columns(db, caller.sees, settings, None), "owner": owner}
-        made = candidate(columns, None)
+        try:
+            made = candidate(columns, None)
+        except MisfitError as error:
+            raise InvalidDocumentError(error.problems) from None
         permits.check_connections(db, caller, owner, CONNECTORS.connections(columns))
     return made
 
@@ -221,8 +229,14 @@ def _found(db: DictConnection, caller: Caller, connector_id: int, if_match: str 
 
 def _switched(db: DictConnection, sent: Sent, connector_id: int, columns: dict[str, Any]) -> Answer:
     before = edits.get(db, CONNECTORS, sent.caller, connector_id, lock=True)
-    return _answer(edits.switch(db, CONNECTORS, sent.caller, before, columns))
+    return _answer(db, edits.switch(db, CONNECTORS, sent.caller, before, columns))
 
 
-def _answer(row: Row, status: int = 200, location: str | None = None) -> Answer:
-    return answer(Connector, CONNECTORS.document(row, utcnow()), status, etag=etag(row), location=location)
+def _answer(db: DictConnection, row: Row, status: int = 200, location: str | None = None) -> Answer:
+    document = _document(row, connectors.stored_last_minute(db, [row["id"]]), utcnow())
+    return answer(Connector, document, status, etag=etag(row), location=location)
+
+
+def _document(row: Row, recent: Mapping[int, int], now: datetime) -> dict[str, Any]:
+    """A connector's row as a `Connector`; 0 records are `recent` if it has been deleted in between."""
+    return {**CONNECTORS.document(row, now), "records_last_minute": recent.get(row["id"], 0)}

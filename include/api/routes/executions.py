@@ -73,8 +73,9 @@ def list_executions(
     kind: Annotated[Text | None, Query(max_length=63)] = None,
     owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
     since: Since = None,
+    until: Until = None,
 ) -> Response:
-    """The executions of all jobs that you see, the newest first.
+    """The executions of all jobs that you see, the newest first; to admins also those of jobs that were deleted.
 
     The ledger is not counted, and is searched for so long and no longer: a page can be short, or empty, although there
     is more. Go on as long as there is a `next`.
@@ -88,6 +89,7 @@ def list_executions(
             status=status,
             kind=kind,
             since=since,
+            until=until,
             after=None if place is None else Place(*place),
         )
     rest = found.rest and paging.encode(

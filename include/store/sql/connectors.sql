@@ -55,6 +55,13 @@ join connector c using (id)
 order by case when %(descending)s then sort_key end desc, case when not %(descending)s then sort_key end,
          case when %(descending)s then id end desc, id;
 
+-- name: stored_last_minute
+-- How many records of each of these connectors were stored within the last minute. A log is in the order of time, so its
+-- halves are looked at, and nothing is counted; not even that, where nothing has come.
+select c.id, case when c.head_at > now() - interval '1 minute'
+                  then c.head - position_at(c.id, now() - interval '1 minute') else 0 end as records
+from connector c where c.id = any(%(ids)s::bigint[]);
+
 -- name: connector_names
 -- Every name, to find the one that was meant.
 select name from connector order by name;

@@ -2,14 +2,14 @@
 
 -- name: execution
 -- One execution.
-select e.*, j.name as job
+select e.*, j.name as job, j.kind, j.owner
 from execution e
 join job j on j.id = e.job_id
 where e.job_id = %(job_id)s and e.scheduled_for = %(due)s;
 
 -- name: newest_of_job
 -- The newest executions of a job from one instant until before another, by its index.
-select e.*, j.name as job
+select e.*, j.name as job, j.kind, j.owner
 from execution e
 join job j on j.id = e.job_id
 where e.job_id = %(job_id)s
@@ -21,7 +21,7 @@ limit %(limit)s;
 
 -- name: oldest_of_job
 -- The same, the oldest first.
-select e.*, j.name as job
+select e.*, j.name as job, j.kind, j.owner
 from execution e
 join job j on j.id = e.job_id
 where e.job_id = %(job_id)s
@@ -32,11 +32,11 @@ order by e.scheduled_for
 limit %(limit)s;
 
 -- name: newest_of_all
--- The newest executions of all jobs in a stretch of time, before a place in their order. What was written in that time is
--- found by its instants, and read.
-select e.*, j.name as job
+-- The newest executions of all jobs, deleted ones too, in a stretch of time, before a place in their order. What was
+-- written in that time is found by its instants, and read.
+select e.*, j.name as job, j.kind, j.owner
 from execution e
-join job j on j.id = e.job_id
+left join job j on j.id = e.job_id
 where e.scheduled_for >= coalesce(%(since)s::timestamptz, '-infinity')
   and e.scheduled_for <= coalesce(%(until)s::timestamptz, 'infinity')
   and (e.scheduled_for, e.job_id) < (coalesce(%(until)s::timestamptz, 'infinity'), %(until_id)s::bigint)
@@ -63,7 +63,7 @@ with newest as materialized (
     order by e.scheduled_for desc, e.job_id desc
     limit %(limit)s
 )
-select e.*, j.name as job
+select e.*, j.name as job, j.kind, j.owner
 from newest n
 join job j on j.id = n.job_id
 cross join lateral (

@@ -31,7 +31,7 @@ select (select count(*) from timer where status = 'pending' and (%(owner)s::text
 -- name: tally
 -- What was due in the range and has ended, by point of the series, source, status and lateness. What became of a row that
 -- has changed hands may be taken away where it was never added: no sum that is shown is less than nothing.
-select date_trunc(%(step)s, at, 'UTC') as at, source, status, late, greatest(sum(executions), 0)::bigint as executions,
+select date_bin(('1 ' || %(step)s::text)::interval, at, 'epoch') as at, source, status, late, greatest(sum(executions), 0)::bigint as executions,
        sum(ended)::bigint as ended, sum(attempts)::bigint as attempts, sum(late_seconds)::double precision as late_seconds
 from tally
 where at >= %(since)s and at < %(until)s and (%(owner)s::text is null or owner = %(owner)s)
@@ -64,14 +64,28 @@ from (
     where l.is_active and (%(owner)s::text is null or l.owner = %(owner)s)) as each;
 
 -- name: failing
--- What is failing now, the longest first.
+-- What is failing now, the longest first; and then what cannot run at all.
 select * from (
     select 'job' as "table", j.id, j.name, j.owner, h.failing_since as since, h.failures, h.last_error as error
     from job_health h join job j on j.id = h.job_id
-    where h.failures > 0 and (%(owner)s::text is null or j.owner = %(owner)s)
+    where h.failures > 0 and j.error is null and (%(owner)s::text is null or j.owner = %(owner)s)
     union all
     select 'connector', id, name, owner, failing_since, failures, last_error
-    from connector where failing_since is not null and (%(owner)s::text is null or owner = %(owner)s)) as every_one
+    from connector
+    where failing_since is not null and error is null and (%(owner)s::text is null or owner = %(owner)s)
+    union all
+    select 'workflow', w.id, w.name, w.owner, p.updated_at, 1, p.error
+    from workflow_progress p join workflow w on w.id = p.workflow_id
+    where p.stopped_at is not null and w.error is null and (%(owner)s::text is null or w.owner = %(owner)s)
+    union all
+    select 'job', id, name, owner, null, 0, error from job
+    where error is not null and (%(owner)s::text is null or owner = %(owner)s)
+    union all
+    select 'connector', id, name, owner, null, 0, error from connector
+    where error is not null and (%(owner)s::text is null or owner = %(owner)s)
+    union all
+    select 'workflow', id, name, owner, null, 0, error from workflow
+    where error is not null and (%(owner)s::text is null or owner = %(owner)s)) as every_one
 order by since, "table", id
 limit %(limit)s;
 

@@ -134,6 +134,14 @@ where %(id)s::bigint is null or w.id = %(id)s
 order by (p.stopped_at is not null or w.error is not null) desc, lag_seconds desc nulls last, w.id
 limit %(limit)s;
 
+-- name: read_filter
+-- An error, as the table's own check has it, if this is no path predicate.
+select jsonb_path_match('{}', %(value)s::text::jsonpath);
+
+-- name: read_start_from
+-- An error, as the table's own check has it, if this is neither a word for where to begin, nor an instant.
+select case when %(value)s not in ('now', 'beginning') then %(value)s::text::timestamptz end;
+
 -- name: insert_workflow
 -- A new workflow, from a document with every column that a person may set; the clock of the database says what now is.
 insert into workflow (external_id, name, owner, connector_id, every, started_at, start_from, filter, kind, payload, on_error,

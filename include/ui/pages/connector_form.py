@@ -121,7 +121,7 @@ async def _page(
         **drawn,
         connector=connector,
         to=f"/connectors/{connector['id']}/edit" if connector else "/connectors/new",
-        preview=preview,
+        preview=preview or (problem.document.get("preview") if problem else None),
         is_preview=is_preview,
         connections=[one["conn_id"] for one in (await api.get("/me"))["connections"]],
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +11,6 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
-from include.times import utcnow
 from include.ui.form import SentForm
 from include.ui.page import PageApi, done, draw, page_router
 
@@ -21,8 +19,6 @@ router = page_router()
 _SIZE = 50
 _STATES = ("active", "paused", "failing", "rate-limited", "error")
 _SORTS = ("name", "-created_at", "-updated_at", "kind", "owner")
-_MOST_COUNTED = 100
-_MINUTE = timedelta(minutes=1)
 
 
 @router.get("/connectors")
@@ -58,7 +54,6 @@ async def connectors_page(
 async def connector_page(connector_id: int, request: Request, api: PageApi, caller: CallerDep) -> Response:
     """One connector: where it stands, what was wrong, how records come in, and who reads them."""
     connector = await api.get(f"/connectors/{connector_id}")
-    newest = await api.get(f"/connectors/{connector_id}/records", limit=_MOST_COUNTED)
     readers = await api.get("/workflows", connector_id=connector_id, sort="name", limit=_SIZE)
     kinds = await _kinds(api)
     is_pushed = connector["kind"] in _pushed(kinds)
@@ -68,7 +63,6 @@ async def connector_page(connector_id: int, request: Request, api: PageApi, call
         "connector.html",
         connector=connector,
         summary=kinds.get(connector["kind"], {}).get("summary"),
-        rate=_last_minute(newest, utcnow()),
         readers=readers,
         hook=hook if is_pushed else None,
         example=_example(hook, connector["config"]) if is_pushed else None,
@@ -125,13 +119,6 @@ def _hook(request: Request, name: str) -> str:
     """Where records are pushed to, as it is seen from the page."""
     root = request.scope.get("root_path", "")
     return f"{request.url.scheme}://{request.url.netloc}{root}/hooks/{quote(name, safe='')}"
-
-
-def _last_minute(newest: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """How many records were stored within the last minute; `more` if these are only those that were looked at."""
-    stored = [datetime.fromisoformat(record["created_at"].replace("Z", "+00:00")) for record in newest["items"]]
-    recent = sum(now - _MINUTE < instant for instant in stored)
-    return {"count": recent, "more": newest["next"] is not None and recent == len(stored)}
 
 
 def _example(hook: str, config: Mapping[str, Any]) -> str:

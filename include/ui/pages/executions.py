@@ -1,19 +1,20 @@
-"""What became of all jobs: by status, with permanent failures to redrive."""
+"""What became of all jobs, by status; and dead letters, to redrive or discard."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from typing import Any
+import re
+from datetime import datetime
+from typing import Any, get_args
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
-from include.errors import RefusedError
-from include.times import parse_duration, utcnow
+from include.errors import ConfigError, RefusedError
+from include.model import Status
+from include.times import parse_duration, parse_instant, utcnow
 from include.ui import attempts
-from include.ui.api import Api, ProblemError
+from include.ui.api import Api
 from include.ui.form import Form, SentForm
 from include.ui.page import PageApi, done, draw, page_router
 
@@ -21,11 +22,12 @@ router = page_router()
 
 _SIZE = 50
 _GUESSES = 20
-_STATUSES = ("success", "failed", "running", "retrying", "skipped", "missed", "cancelled")
+_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 _WITHIN = ("5 min", "1 h", "6 h", "1 d", "7 d", "30 d")
 _SOURCES = ("job", "timer", "workflow")
 _LETTER_STATUSES = ("open", "dead", "redriving", "redriven", "discarded", "all")
 _DECISIONS = {"redrive": "sent again", "discard": "discarded"}
+_NOTHING: dict[str, Any] = {"items": [], "next": None}
 
 
 @router.get("/executions")
@@ -37,27 +39,33 @@ async def executions_page(
     kind: str = "",
     job: str = "",
     within: str = "",
+    since: str = "",
+    until: str = "",
     owner: str = "",
     cursor: str = "",
 ) -> Response:
     """The newest executions of all jobs, or of one, by status, kind and time."""
-    chosen = {"status": status, "kind": kind, "job": job.strip(), "within": within, "owner": owner}
-    asked = {"status": status, "since": _since(within), "cursor": cursor, "limit": _SIZE}
-    jobs = await _jobs_named(api, **chosen) if chosen["job"] else None
-    if jobs is None:
-        page = await api.get("/executions", **asked, kind=kind, owner=owner)
-    elif len(jobs) == 1:
-        page = await api.get(f"/jobs/{jobs[0]['id']}/executions", **asked)
+    chosen = {"status": status, "kind": kind, "job": job.strip(), "within": within, "since": since, "until": until}
+    chosen["owner"] = owner
+    page, jobs, wrong = _NOTHING, None, None
+    try:
+        asked = {"status": status, **_range(within, since, until), "cursor": cursor, "limit": _SIZE}
+    except ConfigError as error:
+        wrong = str(error)
     else:
-        page = {"items": [], "next": None}
+        jobs = await _jobs_named(api, **chosen) if chosen["job"] else None
+        if jobs is None:
+            page = await api.get("/executions", **asked, kind=kind, owner=owner)
+        elif len(jobs) == 1:
+            page = await api.get(f"/jobs/{jobs[0]['id']}/executions", **asked)
     return draw(
         request,
         "executions.html",
         page=page,
         jobs=jobs,
-        kind_of=await _kinds_of(api, page["items"]),
+        wrong=wrong,
         chosen=chosen,
-        statuses=_STATUSES,
+        statuses=get_args(Status),
         lengths=_WITHIN,
         kinds=[found["kind"] for found in (await api.get("/kinds"))["actions"]],
         is_filtered=any(chosen.values()),
@@ -115,29 +123,29 @@ async def dead_letter_page(source: str, letter_id: str, request: Request, api: P
     return draw(request, "dead_letter.html", letter=letter, attempts=attempts.shown(letter["attempts"]))
 
 
-def _since(within: str) -> str | None:
-    """The instant so long ago; a length that is not offered is none."""
-    return (utcnow() - parse_duration(within, "within")).isoformat() if within in _WITHIN else None
+def _range(within: str, since: str, until: str) -> dict[str, str]:
+    """What was due in the last time, if that is offered, and from one instant until before another; `ConfigError`."""
+    now = utcnow()
+    begin, end = _typed(since, "from", now), _typed(until, "until", now)
+    if within in _WITHIN:
+        recent = now - parse_duration(within, "within")
+        begin = recent if begin is None else max(begin, recent)
+    if begin is not None and end is not None and begin >= end:
+        raise ConfigError("Nothing can lie between: write an “until” that is after “from”.")
+    return {name: at.isoformat() for name, at in (("since", begin), ("until", end)) if at is not None}
+
+
+def _typed(text: str, field: str, now: datetime) -> datetime | None:
+    return parse_instant(text, field, zone="UTC", now=now) if text.strip() else None
 
 
 async def _jobs_named(api: Api, job: str, kind: str, owner: str, **_: str) -> list[dict[str, Any]]:
     """The job of this number or name; else those whose name or settings have it in them."""
-    if job.isascii() and job.isdigit():
-        try:
-            return [await api.get(f"/jobs/{job}")]
-        except ProblemError as problem:
-            if problem.status in (404, 422):
-                return []
-            raise
-    exact: list[dict[str, Any]] = (await api.get("/jobs", name=job, kind=kind, owner=owner, limit=_GUESSES))["items"]
-    return exact or (await api.get("/jobs", search=job, kind=kind, owner=owner, limit=_GUESSES))["items"]
-
-
-async def _kinds_of(api: Api, executions: Sequence[dict[str, Any]]) -> dict[int, str]:
-    """The kind of each job that has executions on the page; of one that was deleted meanwhile, none."""
-    ids = {execution["job_id"] for execution in executions}
-    found = await asyncio.gather(*(api.get(f"/jobs/{one}") for one in ids), return_exceptions=True)
-    return {job["id"]: job["kind"] for job in found if not isinstance(job, BaseException)}
+    ways = ["jobId"] if _ID.fullmatch(job) else ["name", "search"]
+    found: list[dict[str, Any]] = []
+    for way in ways:
+        found = found or (await api.get("/jobs", **{way: job}, kind=kind, owner=owner, limit=_GUESSES))["items"]
+    return found
 
 
 def _ticked(form: Form) -> list[dict[str, str]]:
@@ -152,6 +160,6 @@ def _all_chosen(form: Form) -> list[dict[str, Any]]:
     """All that are dead, as the list was narrowed."""
     if form.text("owner"):
         raise RefusedError(422, "All of one owner cannot be chosen at once: tick them, or choose a job.")
-    narrowed = {name: int(value) for name in ("job_id", "workflow_id") if (value := form.get(name, "")).isdecimal()}
+    narrowed = {name: value for name in ("job_id", "workflow_id") if (value := form.text(name))}
     source = form.text("source") or next((name[:-3] for name in narrowed), None)
     return [{"source": source, **narrowed}] if source else [{"source": one} for one in _SOURCES]

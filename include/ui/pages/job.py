@@ -6,12 +6,13 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import Request
 from fastapi.responses import Response
 
 from include.errors import ConfigError
+from include.model import Status
 from include.times import parse_instant, spell_wall, utcnow
 from include.ui import attempts
 from include.ui.api import Api, ProblemError
@@ -25,7 +26,6 @@ router = page_router()
 _IN_STRIP = 60
 _IN_TABLE = 15
 _FIRES = 5
-_STATUSES = ("success", "failed", "running", "retrying", "skipped", "missed", "cancelled")
 _UNDER_WAY = frozenset({"running", "retrying"})
 _AS_TYPED = timedelta(minutes=1)
 _SOON = timedelta(minutes=5)
@@ -99,7 +99,8 @@ async def discard_execution(job_id: int, due: str, request: Request, api: PageAp
 async def _page(request: Request, api: Api, job_id: int, code: int = 200, **asked: Any) -> Response:
     job = await api.get(f"/jobs/{job_id}")
     path = f"/jobs/{job_id}/executions"
-    newest = (await api.get(path, limit=_IN_STRIP))["items"]
+    strip = await api.get(path, limit=_IN_STRIP)
+    newest = strip["items"]
     chosen = {"status": asked.get("status", "")}
     failures = _failures(newest)
     is_in_trouble = job["state"] != "active" or bool(failures)
@@ -112,8 +113,9 @@ async def _page(request: Request, api: Api, job_id: int, code: int = 200, **aske
         newest=newest[::-1],
         page=await api.get(path, **chosen, cursor=asked.get("cursor"), limit=_IN_TABLE),
         chosen=chosen,
-        statuses=_STATUSES,
+        statuses=get_args(Status),
         failures=failures,
+        are_more=strip["next"] is not None and len(failures) == len(newest),
         reading=reading(job["cron"]) if job["cron"] else None,
         fires=_fires(job, (await api.get(f"/jobs/{job_id}/next", n=_FIRES))["next"]),
         is_live=code == 200 and (job["state"] == "active" or any(one["status"] in _UNDER_WAY for one in newest)),

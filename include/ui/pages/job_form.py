@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from include.api.login import CallerDep
 from include.documents.caller import Caller
-from include.ui import job_settings, schedule_form
+from include.ui import job_settings, schedule_form, schema_form
 from include.ui.api import Api, ProblemError
 from include.ui.form import Form, SentForm
 from include.ui.page import PageApi, done, draw, page_router
@@ -123,7 +123,7 @@ async def _page(
         revision=typed.get("revision") or (job["revision"] if job else ""),
         key=typed.get("key") or secrets.token_urlsafe(16),
         errors=errors,
-        problems=job_settings.listed(problem, errors, _places(fields)) if problem else [],
+        problems=_problems(problem, errors, fields),
         changed=changed,
         trial=trial,
         is_trial=is_trial,
@@ -151,10 +151,15 @@ def _fields(
     }
 
 
-def _places(fields: Mapping[str, Any]) -> list[str]:
-    """The names of all fields, in their order."""
+def _problems(
+    problem: ProblemError | None, errors: Mapping[str, str], fields: Mapping[str, Any]
+) -> list[tuple[str | None, str]]:
+    """What is wrong, one by one, in the order of the fields."""
+    if problem is not None and not errors:
+        return [(None, problem.detail)]
     more = [field.name for group in fields["more"].values() for field in group]
-    return ["name", "kind", *(field.name for field in fields["payload"]), *schedule_form.LABELS, *more]
+    names = ["name", "kind", *(field.name for field in fields["payload"]), *schedule_form.LABELS, *more]
+    return schema_form.listed(errors, names, schedule_form.LABELS)
 
 
 async def _kinds(api: Api) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from include.ui.page import PageApi, done, draw, page_router
 router = page_router()
 
 _SIZE = 50
-_LONGEST_ID = 20
+_LONGEST = 20  # digits of an id
 _STATES = ("active", "paused", "failing", "error")
 _SORTS = ("name", "-created_at", "-updated_at", "kind", "owner")
 _BULK = {"pause": "paused", "resume": "back on duty", "delete": "deleted"}
@@ -49,7 +49,7 @@ async def change_jobs(request: Request, api: PageApi, form: SentForm) -> Respons
     what = form.get("do", "")
     if what not in _BULK:
         raise RefusedError(422, f"choose what to do: {', '.join(_BULK)}")
-    ids = [int(chosen) for chosen in form.of("id") if chosen.isascii() and chosen.isdigit() and len(chosen) < _LONGEST_ID]
+    ids = [int(chosen) for chosen in form.of("id") if chosen.isascii() and chosen.isdigit() and len(chosen) < _LONGEST]
     if not ids:
         raise RefusedError(422, "Tick at least one job first.")
     await api.post(f"/jobs/bulk-{what}", {"ids": ids})

@@ -10,8 +10,10 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
+from include.documents.stats import MOST_DEAD_LETTERS
 from include.times import utcnow
 from include.ui.page import PageApi, draw, page_router
+from include.ui.templates import number
 
 router = page_router()
 
@@ -33,6 +35,9 @@ _RANGES = {
     "30d": _Range("last 30 days", timedelta(days=30), "day"),
 }
 _USUAL = "24h"
+_EXECUTED = ("success", "failed")
+_PER = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
+_WHOLE = 100
 # What goes well is drawn at the bottom; a status that is not here yet has its place above the others.
 _COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "cancelled": "quiet", "failed": "bad"}
 
@@ -50,14 +55,29 @@ async def overview_page(request: Request, api: PageApi, range: str = _USUAL) -> 
         "overview.html",
         stats=stats,
         by_status=by_status,
-        completed=sum(by_status.values()),
-        per_second=sum(by_status.values()) / looked.length.total_seconds(),
+        since=stats["since"].partition(":00Z")[0],
+        rate=_rate(sum(by_status.get(status, 0) for status in _EXECUTED), looked.length),
+        waiting=_waiting(stats["dead_letters"]),
         executions=_executions(stats["series"]),
         lateness=_lateness(stats["series"]),
         ranges=_RANGES,
         chosen=chosen,
-        is_empty=not any(stats[rows]["total"] for rows in ("jobs", "connectors", "workflows")),
+        is_empty=not any(stats[rows]["total"] for rows in ("jobs", "connectors", "workflows"))
+        and not any(stats["timers"].values()),
     )
+
+
+def _rate(count: int, length: timedelta) -> str:
+    """How many in which time, such that the number is at least one where that can be."""
+    per_second = count / length.total_seconds()
+    unit, seconds = next((one for one in _PER if per_second * one[1] >= 1), _PER[-1])
+    found = per_second * seconds
+    return f"{number(found) if found >= _WHOLE else f'{found:.3g}'}/{unit}"
+
+
+def _waiting(letters: Mapping[str, int]) -> str:
+    """How many dead letters there are; of each source, so many are counted at most."""
+    return number(sum(letters.values())) + ("+" if MOST_DEAD_LETTERS in letters.values() else "")
 
 
 def _executions(series: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -28,7 +28,8 @@ async def records_page(
 ) -> Response:
     """The records of a connector, the newest first, with a search in their payloads; or connectors to choose from."""
     chosen: dict[str, Any] = {"connector": connector, "search": search, "key": key}
-    connectors = (await api.get("/connectors", sort="name", limit=_MOST_NAMED))["items"]
+    listed = await api.get("/connectors", sort="name", limit=_MOST_NAMED)
+    connectors = listed["items"]
     found, page = None, None
     if connector:
         found = await api.get(f"/connectors/{_number(connector)}")
@@ -39,6 +40,7 @@ async def records_page(
         request,
         "records.html",
         connectors=connectors,
+        unlisted=listed["next"] is not None,
         connector=found,
         page=page,
         chosen=chosen,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
 
 from fastapi import Request
 from fastapi.responses import Response
 
-from include.ui import schedule_form, wall_time
+from include.ui import schedule_form, schema_form, wall_time
 from include.ui.api import ProblemError
 from include.ui.cron_words import reading
 from include.ui.form import SentForm
@@ -17,8 +16,7 @@ from include.ui.page import PageApi, draw, page_router
 
 router = page_router()
 
-# The least that is a job; nothing of it is stored.
-_PROBE = {"kind": "ping", "payload": {"url": "https://example.com/"}}
+_UNREADABLE = 422
 
 
 @router.post("/schedule/next")
@@ -26,29 +24,21 @@ async def next_of_schedule(request: Request, api: PageApi, form: SentForm) -> Re
     """A part of a page: what the schedule in the form says in words, and its next five times; or what is wrong."""
     try:
         settings = schedule_form.sent(form)
-    except ProblemError as error:
-        return _said(request, list(error.errors))
-    found = await api.post("/jobs/validate", {"name": f"preview {uuid4()}", **_PROBE, **settings})
-    if not found["valid"]:
-        return _said(request, [_placed(problem["place"], problem["detail"]) for problem in found["problems"]])
+        found = await api.post("/jobs/schedule", settings)
+    except ProblemError as problem:
+        if problem.status != _UNREADABLE:
+            raise
+        errors = schema_form.by_place(problem.errors)
+        return draw(request, "schedule_next.html", problems=errors.items(), labels=schedule_form.LABELS)
     return draw(
         request,
         "schedule_next.html",
-        problems=[],
+        problems=(),
         words=_words(settings, found["schedule"]),
         fires=[_fire(instant, settings["timezone"]) for instant in found["next"]],
         is_spread=settings["every"] is not None and settings["starts_at"] is None,
         is_by_hand=all(settings[name] is None for name in ("cron", "every", "run_at")),
     )
-
-
-def _said(request: Request, problems: list[tuple[str, str]]) -> Response:
-    return draw(request, "schedule_next.html", problems=problems, labels=schedule_form.LABELS)
-
-
-def _placed(place: str, said: str) -> tuple[str, str]:
-    """Where it is in the form; what is said of the whole names what it is about by itself."""
-    return place.removeprefix("body").removeprefix("."), said
 
 
 def _words(settings: dict[str, Any], schedule: str) -> str:

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from include.api.login import CallerDep
 from include.documents.caller import Caller
-from include.ui import attempts, schedule_form, timer_form
+from include.ui import attempts, schedule_form, schema_form, timer_form
 from include.ui.api import Api, ProblemError
 from include.ui.form import Form, SentForm
 from include.ui.page import PageApi, done, draw, page_router
@@ -112,10 +112,9 @@ async def _form_page(
 ) -> Response:
     if problem is not None and problem.status in _LEAVE:
         raise problem
-    errors = {} if problem is None else timer_form.by_place(problem.errors)
+    errors = {} if problem is None else schema_form.by_place(problem.errors)
     filled = timer_form.shown(like, form, errors, is_admin=caller.is_admin)
-    places = {*timer_form.PARTS, "due_at", "timezone", *(field.name for field in filled["fields"])}
-    problems = [(place if place in places else None, f"{place}: {said}".lstrip(": ")) for place, said in errors.items()]
+    names = [*timer_form.PARTS, "due_at", "timezone", *(field.name for field in filled["fields"])]
     return draw(
         request,
         "timer_form.html",
@@ -123,6 +122,8 @@ async def _form_page(
         form=filled,
         zones=schedule_form.zones(),
         key=(form and form.text("key")) or secrets.token_urlsafe(16),
-        problems=problems or ([(None, problem.detail)] if problem else []),
+        problems=[(None, problem.detail)]
+        if problem and not errors
+        else schema_form.listed(errors, names, timer_form.LABELS),
         connections=[one["conn_id"] for one in (await api.get("/me"))["connections"]],
     )

@@ -34,6 +34,7 @@ _FORM = RowForm(
         "Row": ("external_id", "owner", "is_active"),
     },
     begins={},
+    needed=("connector",),
     fixed=("connector",),
 )
 _NOT_TO_MEND = frozenset({401, 404})
@@ -108,7 +109,7 @@ async def _page(
         raise problem
     drawn = _FORM.shown(await _kinds(api), caller, row=workflow, form=form, kind=kind, problem=problem, changed=changed)
     reads = workflow["connector"] if workflow else form.get("connector", "") if form is not None else connector
-    field = await _connectors(api, replace(drawn["always"]["connector"], value=reads, is_required=True))
+    field = await _connectors(api, replace(drawn["always"]["connector"], value=reads))
     return draw(
         request,
         "workflow_form.html",

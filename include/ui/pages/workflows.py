@@ -9,6 +9,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
+from include.documents.fields import spell_utc
 from include.errors import ConfigError
 from include.times import parse_past, spell_instant, utcnow
 from include.ui.form import SentForm
@@ -63,11 +64,11 @@ async def confirm_rewind(workflow_id: int, request: Request, api: PageApi, calle
     """What a rewind would process again, before it is done."""
     workflow = await api.get(f"/workflows/{workflow_id}")
     try:
-        said = _again(workflow, to.strip())
+        moved_to, said = _again(workflow, to.strip())
     except ConfigError as error:
         wrong = str(error).removeprefix("to: ")
         return await _drawn(request, api, workflow_id, status=422, to=to, wrong=wrong)
-    return draw(request, "workflow_rewind.html", workflow=workflow, to=to.strip(), again=said)
+    return draw(request, "workflow_rewind.html", workflow=workflow, to=moved_to, again=said)
 
 
 @router.post("/workflows/{workflow_id}/rewind")
@@ -141,8 +142,11 @@ async def _drawn(
     return draw(request, "workflow.html", status, workflow=workflow, letters=letters, to=to, wrong=wrong)
 
 
-def _again(workflow: Mapping[str, Any], to: str) -> str:
-    """What a rewind to there would process again, in words; `ConfigError` if one cannot go back to there."""
+def _again(workflow: Mapping[str, Any], to: str) -> tuple[str, str]:
+    """Where a rewind goes, however long one thinks about it, and what it would process again, in words.
+
+    `ConfigError` if one cannot go back to there.
+    """
     at = workflow["position"]
     if not workflow["begun"]:
         raise ConfigError("it has not begun; its setting start_from says where it will")
@@ -151,8 +155,9 @@ def _again(workflow: Mapping[str, Any], to: str) -> str:
     if to.isascii() and to.isdigit():
         if len(to) > len(str(at)) or int(to) >= at:
             raise ConfigError(f"the watermark is at {at}, and {to[:20]} is not before it")
-        return f"the records {int(to) + 1} to {at}, {_records(at - int(to))} at most"
-    return f"every record up to {at} that was stored after {spell_instant(parse_past(to, 'to', utcnow()))} UTC"
+        return to, f"the records {int(to) + 1} to {at}, {_records(at - int(to))} at most"
+    instant = parse_past(to, "to", utcnow())
+    return spell_utc(instant), f"every record up to {at} that was stored after {spell_instant(instant)} UTC"
 
 
 def _records(count: int) -> str:

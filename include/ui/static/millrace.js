@@ -89,17 +89,24 @@ function showBusy(change) {
   busy = Math.max(0, busy + change);
   document.documentElement.classList.toggle("busy", busy > 0);
 }
+const comesByItself = (event) => event.detail.ctx.sourceElement.matches("[hx-trigger^='every']");
 document.addEventListener("htmx:before:request", (event) => {
-  if (!event.detail.ctx.sourceElement.matches("[hx-trigger^='every']")) showBusy(1);
+  if (!comesByItself(event)) showBusy(1);
+  else if (document.hidden) event.preventDefault(); // nobody looks
 });
 document.addEventListener("htmx:finally:request", (event) => {
-  if (!event.detail.ctx.sourceElement.matches("[hx-trigger^='every']")) showBusy(-1);
+  if (!comesByItself(event)) showBusy(-1);
 });
 document.addEventListener("htmx:error", () => {
   document.getElementById("said").innerHTML =
     '<p class="notice bad" role="alert">The server cannot be reached: look at your connection, and try again.</p>';
 });
 document.addEventListener("htmx:after:swap", tellAll);
+
+// The button that was pressed is gone with the page that it was on: reading goes on at the top of the new one.
+document.addEventListener("htmx:after:swap", () => {
+  if (document.activeElement === document.body) document.getElementById("page").focus({ preventScroll: true });
+});
 
 setInterval(tellAll, 1000);
 tellAll();
