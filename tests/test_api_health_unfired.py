@@ -97,15 +97,15 @@ def test_what_fell_due_during_a_pause_is_not_owed(db: DictConnection) -> None:
 
 def test_a_fixed_delay_is_counted_from_the_end_of_the_last(db: DictConnection) -> None:
     """While that runs nothing is owed; then `every` after its end."""
-    job_id = old_job(db, every="3 minutes", every_mode="fixed_delay")
+    job_id = old_job(db, every="30 minutes", every_mode="fixed_delay")
     account(db, job_id, NOW - HOUR, status="running", finished_at=None)
     assert unfired(db) is None
     db.execute("update execution set status = 'success', finished_at = %s", (NOW - 2 * MINUTE,))
     assert unfired(db) is None
-    db.execute("update execution set finished_at = %s", (NOW - 5 * MINUTE,))
+    db.execute("update execution set finished_at = %s", (NOW - 45 * MINUTE,))
     found = unfired(db)
     assert found is not None
-    assert found.due == NOW - 2 * MINUTE
+    assert found.due == NOW - 15 * MINUTE
 
 
 def test_what_runs_by_hand_fires_nothing_that_was_due(db: DictConnection) -> None:

@@ -89,10 +89,14 @@ function showBusy(change) {
   busy = Math.max(0, busy + change);
   document.documentElement.classList.toggle("busy", busy > 0);
 }
+const gone = new WeakSet(); // a row that has been deleted, a login that has ended: said once, not every few seconds
+document.addEventListener("htmx:response:error", (event) => {
+  if ([401, 404].includes(event.detail.ctx.response.status)) gone.add(event.detail.ctx.sourceElement);
+});
 const comesByItself = (event) => event.detail.ctx.sourceElement.matches("[hx-trigger^='every']");
 document.addEventListener("htmx:before:request", (event) => {
   if (!comesByItself(event)) showBusy(1);
-  else if (document.hidden) event.preventDefault(); // nobody looks
+  else if (document.hidden || gone.has(event.detail.ctx.sourceElement)) event.preventDefault(); // nobody looks
 });
 document.addEventListener("htmx:finally:request", (event) => {
   if (!comesByItself(event)) showBusy(-1);
