@@ -34,7 +34,11 @@ def paths(method: str, ids: dict[str, int] | None = None) -> list[str]:
         return re.sub(r"\{(\w+)[^}]*\}", lambda found: str((ids or {}).get(found[1], 1)), path)
 
     routes = [route for page in PAGES for route in page.router.routes if isinstance(route, APIRoute)]
-    return [filled(route.path) for route in routes if method in route.methods]
+    found = [route.path for route in routes if method in route.methods]
+    # What is the same of several tables is one route.
+    nouns = ("job", "connector", "workflow")
+    every = [path.replace("{table}/{row_id}", f"{noun}s/{{{noun}_id}}") for path in found for noun in nouns]
+    return [filled(path) for path in dict.fromkeys(every)]
 
 
 def counts(db: DictConnection) -> dict[str, int]:

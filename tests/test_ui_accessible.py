@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
 from include.store.db import DictConnection
-from tests.browser import Watched, chromium, dashboard_of, keep_picture
+from tests.browser import Watched, dashboard_of, keep_picture
 from tests.log_rows import add_connector, add_workflow, append
 from tests.test_store import add_job
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 AXE = (Path(__file__).parent / "vendor" / "axe-core-4.14.1.min.js").read_text("utf-8")
 STATUSES = ("success", "failed", "retrying", "missed", "skipped", "running", "cancelled")
 NARROW, WIDE = {"width": 360, "height": 800}, {"width": 1280, "height": 900}
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def seed(db: DictConnection) -> dict[str, str]:

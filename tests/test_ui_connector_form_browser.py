@@ -11,20 +11,15 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from include.store.db import DictConnection
-from tests.browser import Watched, chromium, dashboard_of
+from tests.browser import Watched, dashboard_of
 from tests.json_server import answering
 from tests.log_rows import add_connector, add_workflow, append
 from tests.workflow_commands import bury
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 URL = "https://example.com/hook"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

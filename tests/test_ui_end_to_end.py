@@ -8,19 +8,12 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser import chromium
 from tests.person import Person
 from tests.real_system import Receiver, System, wait_for
 from tests.smtp_server import Mailing, serving
 
-pytest_plugins = ["tests.real_system_fixtures"]
+pytest_plugins = ["tests.real_system_fixtures", "tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

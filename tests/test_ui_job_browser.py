@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from include.store.db import DictConnection
-from tests.browser import Watched, chromium, dashboard_of, keep_picture
+from tests.browser import Watched, keep_picture
 from tests.job_commands import add_execution
 from tests.test_store import add_job
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
 
 NOW = datetime.now(timezone.utc).replace(microsecond=0)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def watched(browser: Browser, database_url: str) -> Iterator[Watched]:
-    with dashboard_of(database_url) as url:
-        person = Watched(browser, url, caller="admin")
-        yield person
-        person.close()
-        assert person.wrong == []
 
 
 def is_narrow_enough(page: Page) -> bool:

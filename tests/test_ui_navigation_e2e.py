@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 
-from tests.browser import chromium, keep_picture
+from tests.browser import keep_picture
 from tests.real_system import Receiver, System, wait_for
 
-pytest_plugins = ["tests.real_system_fixtures"]
+pytest_plugins = ["tests.real_system_fixtures", "tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("e2e")]
 
 _PATIENCE_MS = 30_000
 # Airflow's own choice of a sandbox, of which the browser warns at each page in it.
 _NO_FAULT = "can escape its sandboxing"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 def log_in(browser: Browser, system: System, theme: str, wrong: list[str]) -> Page:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from include.store.db import DictConnection
-from tests.browser import Watched, chromium, dashboard_of
+from tests.browser import Watched
 from tests.test_store import add_job
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def watched(browser: Browser, database_url: str) -> Iterator[Watched]:
-    with dashboard_of(database_url) as url:
-        person = Watched(browser, url, caller="admin")
-        yield person
-        person.close()
-        assert person.wrong == []
 
 
 def refreshed(page: Page, path: str) -> list[int]:

@@ -9,15 +9,10 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from include.store.db import DictConnection
-from tests.browser import Watched, chromium, dashboard_of, keep_picture
+from tests.browser import Watched, dashboard_of, keep_picture
 
+pytest_plugins = ["tests.browser_fixtures"]
 pytestmark = pytest.mark.e2e
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

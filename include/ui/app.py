@@ -20,6 +20,7 @@ from include.ui.pages import (
     missing,
     overview,
     records,
+    row_actions,
     schedule,
     timers,
     workflow_form,
@@ -42,6 +43,7 @@ PAGES = (
     timers,
     audit,
     dag,
+    row_actions,
     missing,
 )
 

@@ -69,41 +69,11 @@ async def connector_page(connector_id: int, request: Request, api: PageApi, call
     )
 
 
-@router.post("/connectors/{connector_id}/pause")
-async def pause_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Take a connector off duty."""
-    connector = await api.post(f"/connectors/{connector_id}/pause")
-    return done(request, f"{connector['name']} is paused.")
-
-
-@router.post("/connectors/{connector_id}/resume")
-async def resume_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Put a connector back on duty."""
-    connector = await api.post(f"/connectors/{connector_id}/resume")
-    return done(request, f"{connector['name']} is back on duty.")
-
-
-@router.post("/connectors/{connector_id}/run")
-async def run_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Pull once, now."""
-    connector = await api.get(f"/connectors/{connector_id}")
-    await api.post(f"/connectors/{connector_id}/run")
-    return done(request, f"A pull of {connector['name']} has been started.")
-
-
 @router.post("/connectors/{connector_id}/rewind")
 async def rewind_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
     """Forget the cursor, so that the next pull begins anew."""
     connector = await api.post(f"/connectors/{connector_id}/rewind")
     return done(request, f"The next pull of {connector['name']} begins anew.")
-
-
-@router.post("/connectors/{connector_id}/delete")
-async def delete_connector(connector_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Delete a connector and its records."""
-    connector = await api.get(f"/connectors/{connector_id}")
-    await api.delete(f"/connectors/{connector_id}")
-    return done(request, f"{connector['name']} is deleted.", "/connectors")
 
 
 async def _kinds(api: PageApi) -> dict[str, Any]:

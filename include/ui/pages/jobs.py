@@ -1,4 +1,4 @@
-"""The jobs, a page at a time, and what can be done to them one by one and all at once."""
+"""The jobs, a page at a time, and what can be done to many of them at once."""
 
 from __future__ import annotations
 
@@ -54,32 +54,3 @@ async def change_jobs(request: Request, api: PageApi, form: SentForm) -> Respons
         raise RefusedError(422, "Tick at least one job first.")
     await api.post(f"/jobs/bulk-{what}", {"ids": ids})
     return done(request, f"{len(ids)} job{'s are' if len(ids) > 1 else ' is'} {_BULK[what]}.")
-
-
-@router.post("/jobs/{job_id}/pause")
-async def pause_job(job_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Take a job off duty."""
-    job = await api.post(f"/jobs/{job_id}/pause")
-    return done(request, f"{job['name']} is paused.")
-
-
-@router.post("/jobs/{job_id}/resume")
-async def resume_job(job_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Put a job back on duty."""
-    job = await api.post(f"/jobs/{job_id}/resume")
-    return done(request, f"{job['name']} is back on duty.")
-
-
-@router.post("/jobs/{job_id}/run")
-async def run_job(job_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Run a job once, now."""
-    started = await api.post(f"/jobs/{job_id}/run", key=form.text("key"))
-    return done(request, f"A run of job {started['job_id']} has been started.")
-
-
-@router.post("/jobs/{job_id}/delete")
-async def delete_job(job_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Delete a job; its executions stay in the ledger."""
-    job = await api.get(f"/jobs/{job_id}")
-    await api.delete(f"/jobs/{job_id}")
-    return done(request, f"{job['name']} is deleted.", "/jobs")

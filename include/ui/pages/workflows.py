@@ -95,36 +95,6 @@ async def retry_workflow(workflow_id: int, request: Request, api: PageApi, form:
     return done(request, f"{workflow['name']} tries that record again.")
 
 
-@router.post("/workflows/{workflow_id}/pause")
-async def pause_workflow(workflow_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Take a workflow off duty; records wait for it."""
-    workflow = await api.post(f"/workflows/{workflow_id}/pause")
-    return done(request, f"{workflow['name']} is paused.")
-
-
-@router.post("/workflows/{workflow_id}/resume")
-async def resume_workflow(workflow_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Put a workflow back on duty, where it was."""
-    workflow = await api.post(f"/workflows/{workflow_id}/resume")
-    return done(request, f"{workflow['name']} is back on duty.")
-
-
-@router.post("/workflows/{workflow_id}/run")
-async def run_workflow(workflow_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Look for new records once, now."""
-    workflow = await api.get(f"/workflows/{workflow_id}")
-    await api.post(f"/workflows/{workflow_id}/run")
-    return done(request, f"{workflow['name']} looks for new records now.")
-
-
-@router.post("/workflows/{workflow_id}/delete")
-async def delete_workflow(workflow_id: int, request: Request, api: PageApi, form: SentForm) -> Response:
-    """Delete a workflow, its watermark and its dead letters."""
-    workflow = await api.get(f"/workflows/{workflow_id}")
-    await api.delete(f"/workflows/{workflow_id}")
-    return done(request, f"{workflow['name']} is deleted.", "/workflows")
-
-
 async def _drawn(
     request: Request,
     api: PageApi,
