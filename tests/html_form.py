@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from html import unescape
 from html.parser import HTMLParser
+
+from include.ui.schema_form import field_id
 
 
 class _Reader(HTMLParser):
@@ -69,3 +72,8 @@ def form_of(page: str, form_id: str) -> dict[str, list[str]]:
     reader.feed(page)
     assert reader.fields, f"the page has no form {form_id!r}"
     return reader.fields
+
+
+def wrong_at(page: str, field: str) -> str:
+    """What the page says to be wrong with that field; empty if nothing is."""
+    return unescape(page.partition(f'id="{field_id(field)}-wrong">')[2].partition("</p>")[0])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 import pytest
 
 from include.store.db import DictConnection
-from include.ui.schema_form import field_id
 from tests.api_client import ALICE, BOB, VIEWER, ok
+from tests.html_form import form_of, wrong_at
 from tests.json_server import answering
 from tests.ui_client import Pages, pages_of
 
@@ -26,23 +24,7 @@ def pages(database_url: str) -> Iterator[Pages]:
 
 
 def filled_in(page: str) -> dict[str, Any]:
-    """What a browser would send of the form of a page as it is."""
-    form = page.partition('class="job"')[2].partition("</form>")[0]
-    sent: dict[str, Any] = {}
-    for tag in re.findall(r"<input [^>]*>", form):
-        attributes = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
-        if attributes.get("type") != "checkbox" or " checked" in tag:
-            sent[attributes["name"]] = html.unescape(attributes.get("value", ""))
-    for name, text in re.findall(r'<textarea name="([^"]*)"[^>]*>\n(.*?)</textarea>', form, re.DOTALL):
-        sent[name] = html.unescape(text)
-    for attributes, options in re.findall(r"<select ([^>]*)>(.*?)</select>", form, re.DOTALL):
-        chosen = re.search(r'<option(?: value="([^"]*)")? selected>([^<]*)<', options)
-        sent[re.findall(r'name="([^"]*)"', attributes)[0]] = html.unescape((chosen[1] or chosen[2]) if chosen else "")
-    return sent
-
-
-def wrong_at(page: str, field: str) -> str:
-    return html.unescape(page.partition(f'id="{field_id(field)}-wrong">')[2].partition("</p>")[0])
+    return {**form_of(page, "connector-form")}
 
 
 def rows(db: DictConnection) -> list[dict[str, Any]]:

@@ -9,8 +9,8 @@ import pytest
 
 from include.store.db import DictConnection
 from tests.api_client import ALICE, BOB, VIEWER, ok
+from tests.html_form import form_of, wrong_at
 from tests.log_rows import add_connector, append
-from tests.test_ui_connector_form import filled_in, wrong_at
 from tests.ui_client import Pages, pages_of
 
 pytestmark = pytest.mark.xdist_group("api")
@@ -30,6 +30,10 @@ def shop(db: DictConnection) -> int:
     connector_id = add_connector(db, "shop", owner="alice")
     append(db, connector_id, [{"title": "<first>"}])
     return connector_id
+
+
+def filled_in(page: str) -> dict[str, Any]:
+    return {**form_of(page, "workflow-form")}
 
 
 def rows(db: DictConnection) -> list[dict[str, Any]]:

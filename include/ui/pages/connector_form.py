@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request
@@ -13,8 +13,9 @@ from include.documents.caller import Caller
 from include.documents.connector import ConnectorSettings
 from include.ui.api import Api, ProblemError
 from include.ui.form import Form, SentForm
-from include.ui.page import PageApi, done, draw, page_router
-from include.ui.row_form import RowForm
+from include.ui.page import PageApi, page_router
+from include.ui.row_form import Draft, RowForm
+from include.ui.row_page import RowPage
 
 router = page_router()
 
@@ -30,39 +31,34 @@ _FORM = RowForm(
     },
     begins={"every": 300},
 )
-_NOT_TO_MEND = frozenset({401, 404})
-_CHANGED_MEANWHILE = 412
+
+
+async def _kinds(api: Api) -> dict[str, Any]:
+    """The kinds of connectors, by name."""
+    return {one["kind"]: one for one in (await api.get("/kinds"))["connectors"]}
+
+
+_PAGE = RowPage("connector", _FORM, _kinds)
 
 
 @router.get("/connectors/new")
 async def new_connector_page(request: Request, api: PageApi, caller: CallerDep, kind: str = "") -> Response:
     """An empty form, with the settings of a kind if one is chosen."""
-    caller.check_writes()
-    return await _page(request, api, caller, kind=kind)
+    return await _PAGE.new(request, api, caller, kind=kind)
 
 
 @router.post("/connectors/new")
 async def create_connector(request: Request, api: PageApi, caller: CallerDep, form: SentForm) -> Response:
     """Add the connector, or try it out; or show the form again, with what is wrong, or with another kind's settings."""
-    caller.check_writes()
-    what = form.get("do")
-    if what == "show":
-        return await _page(request, api, caller, form=form)
-    try:
-        settings = _FORM.sent(form, await _kinds(api), caller, None)
-        if what == "preview":
-            return await _page(request, api, caller, form=form, preview=await _preview(api, settings))
-        connector = await api.post("/connectors", settings, key=form.text("key"))
-    except ProblemError as problem:
-        return await _page(request, api, caller, form=form, problem=problem, is_preview=what == "preview")
-    return done(request, f"{connector['name']} is created.", f"/connectors/{connector['id']}")
+    if form.get("do") == "preview":
+        return await _preview(request, api, caller, form)
+    return await _PAGE.create(request, api, caller, form)
 
 
 @router.get("/connectors/{connector_id}/edit")
 async def edit_connector_page(connector_id: int, request: Request, api: PageApi, caller: CallerDep) -> Response:
     """The form with a connector's settings."""
-    caller.check_writes()
-    return await _page(request, api, caller, connector=await api.get(f"/connectors/{connector_id}"))
+    return await _PAGE.edit(request, api, caller, connector_id)
 
 
 @router.post("/connectors/{connector_id}/edit")
@@ -70,63 +66,20 @@ async def replace_connector(
     connector_id: int, request: Request, api: PageApi, caller: CallerDep, form: SentForm
 ) -> Response:
     """Save the connector, unless somebody has changed it since it was shown; or try it out; or show the form again."""
+    if form.get("do") == "preview":
+        return await _preview(request, api, caller, form, connector_id)
+    return await _PAGE.save(request, api, caller, form, connector_id)
+
+
+async def _preview(request: Request, api: Api, caller: Caller, form: Form, connector_id: int | None = None) -> Response:
+    """Show beside the form what it would pull, without saving it; it need not have a name yet."""
     caller.check_writes()
-    connector = await api.get(f"/connectors/{connector_id}")
-    what, shown = form.get("do"), {"connector": connector, "form": form}
-    if what == "show":
-        return await _page(request, api, caller, **shown)
-    settings: dict[str, Any] = {}
-    known = {"if-match": f'"{form.text("revision") or 0}"'}
+    connector = None if connector_id is None else await api.get(f"/connectors/{connector_id}")
+    draft = Draft(row=connector, form=form)
     try:
         settings = _FORM.sent(form, await _kinds(api), caller, connector)
-        if what == "preview":
-            return await _page(request, api, caller, **shown, preview=await _preview(api, settings))
-        saved = (await api.send("PUT", f"/connectors/{connector_id}", body=settings, headers=known)).document
+        preview = await api.post("/connectors/preview", {"name": "preview", **settings})
     except ProblemError as problem:
-        changed = _FORM.differences(settings, connector) if problem.status == _CHANGED_MEANWHILE else None
-        is_preview = what == "preview"
-        return await _page(request, api, caller, **shown, problem=problem, changed=changed, is_preview=is_preview)
-    return done(request, f"{saved['name']} is saved.", f"/connectors/{connector_id}")
-
-
-async def _preview(api: Api, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What it would pull; it need not have a name yet."""
-    found: dict[str, Any] = await api.post("/connectors/preview", {"name": "preview", **settings})
-    return found
-
-
-async def _page(
-    request: Request,
-    api: Api,
-    caller: Caller,
-    *,
-    connector: Mapping[str, Any] | None = None,
-    form: Form | None = None,
-    kind: str = "",
-    problem: ProblemError | None = None,
-    changed: list[tuple[str, Any, Any]] | None = None,
-    preview: Mapping[str, Any] | None = None,
-    is_preview: bool = False,
-) -> Response:
-    """The form: with what came in, or else with what the connector has; with what is wrong, or a preview."""
-    if problem is not None and problem.status in _NOT_TO_MEND:
-        raise problem
-    drawn = _FORM.shown(
-        await _kinds(api), caller, row=connector, form=form, kind=kind, problem=problem, changed=changed
-    )
-    return draw(
-        request,
-        "connector_form.html",
-        problem.status if problem else 200,
-        **drawn,
-        connector=connector,
-        to=f"/connectors/{connector['id']}/edit" if connector else "/connectors/new",
-        preview=preview or (problem.document.get("preview") if problem else None),
-        is_preview=is_preview,
-        connections=[one["conn_id"] for one in (await api.get("/me"))["connections"]],
-    )
-
-
-async def _kinds(api: Api) -> dict[str, Any]:
-    """The kinds of connectors, by name."""
-    return {one["kind"]: one for one in (await api.get("/kinds"))["connectors"]}
+        found = problem.document.get("preview")
+        return await _PAGE.draw(request, api, caller, replace(draft, problem=problem), tried=found, is_tried=True)
+    return await _PAGE.draw(request, api, caller, draft, tried=preview, is_tried=True)
