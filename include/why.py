@@ -9,10 +9,12 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from include.store.why import Facts
+from include.wall_cron import TICK
 
 _LATE = timedelta(seconds=1)
 _QUIET = timedelta(seconds=30)  # the longest that a component of Airflow is silent while it is well
 _UNDER_WAY = timedelta(seconds=5)
+_ASKED_FOR = timedelta(minutes=1)  # people ask about minutes, and mean what was due in them
 
 
 def explain(facts: Facts) -> list[str]:
@@ -43,6 +45,11 @@ def _never_due(facts: Facts) -> list[str]:
 
 
 def _without_execution(facts: Facts, due: datetime) -> list[str]:
+    if not facts.job.schedule.fixed_delay:  # by which each end says when the next one is
+        asked, following = due, facts.job.schedule.next_after(due - TICK)
+        if asked < facts.job.schedule_changed_at or following is None or following - asked >= _ASKED_FOR:
+            return _not_due(facts, asked, following)
+        due = following
     instant = due + facts.job.schedule.delay(due)
     off_duty = _off_duty(facts, due)
     if facts.now < instant:
@@ -51,6 +58,15 @@ def _without_execution(facts: Facts, due: datetime) -> list[str]:
         return [f"it is due just now ({_at(instant)}); ask again in a moment"]
     lines = [f"nothing is known of {_at(due)}, {_length(facts.now - due)} ago: nobody was on duty for it"]
     return lines + (off_duty or _dead_components(facts) or _on_its_way(facts))
+
+
+def _not_due(facts: Facts, asked: datetime, due: datetime | None) -> list[str]:
+    """That nothing was missed: the schedule has no occurrence where somebody asks for one."""
+    job = facts.job
+    if asked < job.schedule_changed_at:
+        return [f"nothing is known of {_at(asked)}: its schedule is as it is only since {_at(job.schedule_changed_at)}"]
+    lines = [f"it was not due at {_at(asked)}: {job.schedule.describe()}" + _window(facts)]
+    return [*lines, f"the next time after that is {_at(due)}"] if due is not None else lines
 
 
 def _off_duty(facts: Facts, due: datetime) -> list[str]:

@@ -65,6 +65,9 @@ def test_airflow_leads_to_the_dashboard_and_back(
     page.wait_for_url(f"{root}/plugin/millrace/millrace/ui/jobs")
     keep_picture(page, f"airflow-jobs-{theme}")
 
+    frame.get_by_label("Search").fill(theme)
+    page.wait_for_url(f"{root}/plugin/millrace/millrace/ui/jobs?search={theme}*")
+
     frame.get_by_role("link", name=f"seen in {theme}").click()
     page.wait_for_url(f"{root}/plugin/millrace/millrace/ui/jobs/{job}")
     page.reload()

@@ -204,6 +204,19 @@ def test_a_row_that_cannot_run(run: Run, db: DictConnection) -> None:
     assert "it cannot run: " in why(run)
 
 
+def test_an_instant_at_which_it_was_not_due(run: Run, db: DictConnection, now: datetime) -> None:
+    """Nothing was missed, and nobody is blamed; nor is anything known of a schedule that is no more."""
+    add(run, db, "--cron", hourly(now))
+    asked = last_due(now) - 30 * MINUTE
+    said = why(run, "--at", asked.isoformat())
+    assert f"it was not due at {asked:%Y-%m-%d %H:%M}" in said
+    assert f"the next time after that is {last_due(now):%Y-%m-%d %H:%M}" in said
+    assert "nobody was on duty" not in said
+    before = why(run, "--at", (now - timedelta(days=3)).isoformat())
+    assert "its schedule is as it is only since" in before
+    assert "nobody was on duty" in why(run, "--at", last_due(now).isoformat())
+
+
 def test_another_occurrence(run: Run, db: DictConnection, now: datetime) -> None:
     """`--at` asks about an earlier one; `--json` is for scripts."""
     job_id, due = add(run, db, "--cron", hourly(now)), last_due(now)

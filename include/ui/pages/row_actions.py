@@ -14,8 +14,8 @@ router = page_router()
 
 Table = Literal["jobs", "connectors", "workflows"]
 _STARTED = {
-    "jobs": "A run of {} has been started.",
-    "connectors": "A pull of {} has been started.",
+    "jobs": "A run of {} has been started; it begins within seconds.",
+    "connectors": "A pull of {} has been started; it begins within seconds.",
     "workflows": "{} looks for new records now.",
 }
 

@@ -56,6 +56,13 @@ document.addEventListener("click", (event) => {
   outside.remove();
 });
 
+// Filters are in the address. Airflow keeps ours behind its own, but sees only whole pages come.
+document.addEventListener("htmx:after:history:replace", () => {
+  if (parent === window) return;
+  const [airflows, found] = parent.location.pathname.split(/(?<=\/plugin\/millrace)\//);
+  if (found) parent.history.replaceState(parent.history.state, "", airflows + location.pathname + location.search);
+});
+
 function countTicked() {
   for (const said of document.querySelectorAll("[data-ticked]")) {
     // By its attribute: a form whose fields are called `id` has those as its property of that name.
