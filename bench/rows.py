@@ -124,11 +124,15 @@ class Rows:
             self._do("insert_listed_jobs", count=count)
 
     def insert_past(self, count: int, span: timedelta) -> None:
-        """Insert executions of all jobs, spread evenly over the time before now."""
+        """Insert executions of all jobs, spread evenly over the time before now, and counted as after that time: what is
+        older than two days has been folded into hours, as the system does in the background."""
         self._do("make_past_partitions", span=span)
         for first in range(1, count + 1, _EXECUTIONS_AT_ONCE):
             last = min(first + _EXECUTIONS_AT_ONCE - 1, count)
             self._do("insert_past_executions", first=first, last=last, whole=count, span=span)
+        while self._ask("fold_tally", most=_EXECUTIONS_AT_ONCE)[0]["folded"]:
+            pass
+        self._do("vacuum_tally")
 
     def delete_past(self) -> None:
         """Remove every execution."""

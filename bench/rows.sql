@@ -37,6 +37,14 @@ join (select id, row_number() over (order by id) - 1 as place from job) as j
     on j.place = mod(number, (select count(*) from job))
 cross join lateral (select date_trunc('second', now()) - %(span)s::interval * number / %(whole)s::int as at) as t;
 
+-- name: fold_tally
+-- Fold what is old enough; how many rows of the tally that was.
+select millrace.fold_tally(%(most)s::int) as folded;
+
+-- name: vacuum_tally
+-- As autovacuum does when so many rows have gone.
+vacuum analyze tally;
+
 -- name: delete_executions
 -- Remove every execution, and what was counted of them.
 with counted as (delete from tally) delete from execution;
