@@ -124,8 +124,10 @@ class Rows:
             self._do("insert_listed_jobs", count=count)
 
     def insert_past(self, count: int, span: timedelta) -> None:
-        """Insert executions of all jobs, spread evenly over the time before now, and counted as after that time: what is
-        older than two days has been folded into hours, as the system does in the background."""
+        """Insert executions of all jobs, spread evenly over the time before now, and counted as after that time.
+
+        What is older than two days is folded into hours, as the system does in the background.
+        """
         self._do("make_past_partitions", span=span)
         for first in range(1, count + 1, _EXECUTIONS_AT_ONCE):
             last = min(first + _EXECUTIONS_AT_ONCE - 1, count)
