@@ -40,6 +40,7 @@ def test_an_execution_is_shown_with_every_attempt(pages: Pages, db: DictConnecti
     entry = {"attempt": 2, "at": T0.isoformat(), "ms": 1500.0, "code": 503, "error": "HTTP 503"}
     db.execute(
         "update execution set attempts = attempts || %s::jsonb, attempt = 2, try_number = 2,"
+        " config_revision = (select revision from job),"
         " dag_run_id = 'scheduled__2026-01-01T00:00:00+00:00', output = '{\"line\": \"so far\"}'",
         (json.dumps(entry),),
     )
@@ -51,6 +52,23 @@ def test_an_execution_is_shown_with_every_attempt(pages: Pages, db: DictConnecti
     run = "/dags/job_1/runs/scheduled__2026-01-01T00%3A00%3A00%2B00%3A00"
     assert f'href="{run}" data-airflow' in page
     assert f'href="{run}/tasks/fire?try_number=2" data-airflow' in page
+
+
+def test_the_request_is_the_one_that_was_sent(pages: Pages, db: DictConnection, job: int) -> None:
+    """What has been changed since is not shown for it, and whoever is given the job does not see what was before."""
+    add_execution(db, job, T0, "failed", error="HTTP 500")
+    db.execute("update execution set config_revision = (select revision from job)")
+    ok(pages.as_(ALICE).api.patch(f"/jobs/{job}", {"payload": {"url": "https://example.org/later"}}))
+    page = pages.as_(ALICE).get(f"/jobs/{job}/executions/{SPELT}").text
+    assert "https://example.com/" in page
+    assert "https://example.org/later" not in page
+    assert "The job has been changed since." in page
+    db.execute("update job set owner = 'bob'")
+    given = pages.as_(BOB).get(f"/jobs/{job}/executions/{SPELT}").text
+    assert "https://example.com/" not in given
+    assert "What it was sent by is not known any more" in given
+    db.execute("update execution set config_revision = null")
+    assert "Nothing has been sent." in pages.get(f"/jobs/{job}/executions/{SPELT}").text
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,21 @@ class Execution(Shown):
     webhook_id: str = Field(description="What every call of it carries as `webhook-id`.")
 
 
+class ExecutedBy(Shown):
+    """What a job was to do when it was executed."""
+
+    kind: str
+    payload: dict[str, Any] = Field(description="Its settings; a run by hand may have replaced parts of them.")
+
+
+class WholeExecution(Execution):
+    """The same, with what it was executed by."""
+
+    request: ExecutedBy | None = Field(
+        description="What the job said at `config_revision`; null where that is not known any more."
+    )
+
+
 def document(row: Row) -> dict[str, Any]:
     """An execution's row, with its job's name as `job`, its `kind` and `owner`, as an `Execution`."""
     key = f"job_{row['job_id']}_{microseconds(row['scheduled_for'])}"

@@ -50,6 +50,16 @@ def get(db: DictConnection, job_id: int, due: datetime) -> Row | None:
     return found
 
 
+def settings_at(db: DictConnection, job_id: int, revision: int | None, owner: str | None) -> Row | None:
+    """`kind` and `payload` of a job at one of its revisions, while it was the owner's (None: anybody's).
+
+    None if that is not known, or not any more.
+    """
+    wanted = {"job_id": job_id, "revision": revision, "owner": owner}
+    found: Row | None = db.execute(_SQL["settings_at"], wanted).fetchone()
+    return found
+
+
 def of_job(
     db: DictConnection,
     job_id: int,

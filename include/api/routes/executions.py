@@ -21,7 +21,7 @@ from include.api.routes.jobs import JobId
 from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits
-from include.documents.execution import Due, Execution, document, instant_of, microseconds
+from include.documents.execution import Due, Execution, WholeExecution, document, instant_of, microseconds
 from include.documents.fields import Instant, Shown, ShownInstant, Text
 from include.documents.job import JOBS
 from include.errors import ConfigError, RefusedError
@@ -129,13 +129,14 @@ def list_executions_of_job(
     return response(answer(Page[Execution], page), paging.link(request, page["next"]))
 
 
-@router.get("/jobs/{job_id}/executions/{due}", response_model=Execution, responses=problems(404))
+@router.get("/jobs/{job_id}/executions/{due}", response_model=WholeExecution, responses=problems(404))
 def get_execution(job_id: JobId, due: DueInPath, caller: CallerDep, transactions: Db) -> Response:
-    """What became of one occurrence, with every attempt; 404 as long as nobody has begun."""
+    """What became of one occurrence, with every attempt, and by which settings; 404 as long as nobody has begun."""
     with transactions.reading() as db:
         edits.get(db, JOBS, caller, job_id)
-        found = _answer(_found(db, job_id, due))
-    return response(found)
+        row = _found(db, job_id, due)
+        request = executions.settings_at(db, job_id, row["config_revision"], caller.sees)
+    return response(answer(WholeExecution, {**document(row), "request": request}))
 
 
 @router.post("/jobs/{job_id}/executions/{due}/redrive", response_model=Execution, responses=problems(404, 409))

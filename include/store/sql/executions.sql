@@ -7,6 +7,13 @@ from execution e
 join job j on j.id = e.job_id
 where e.job_id = %(job_id)s and e.scheduled_for = %(due)s;
 
+-- name: settings_at
+-- What a job was to do at one of its revisions, as the audit has it; while it belonged to `owner` (null: to anybody).
+select new ->> 'kind' as kind, new -> 'payload' as payload from audit
+where table_name = 'job' and row_id = %(job_id)s and new ->> 'revision' = %(revision)s::text
+  and (%(owner)s::text is null or new ->> 'owner' = %(owner)s)
+order by id desc limit 1;
+
 -- name: newest_of_job
 -- The newest executions of a job from one instant until before another, by its index.
 select e.*, j.name as job, j.kind, j.owner
