@@ -109,7 +109,7 @@ def running(containers: Containers, migrated: str) -> Iterator[dict[str, Child]]
     """All components of the default profile."""
     started = {name: containers.start(name) for name in COMPONENTS}
     yield started
-    end([child.identity for child in started.values()], grace_seconds=30)
+    end([child.identity for child in started.values()], grace_seconds=60)
     assert -signal.SIGKILL not in {child.exit_code() for child in started.values()}
 
 
