@@ -110,7 +110,8 @@ def running(containers: Containers, migrated: str) -> Iterator[dict[str, Child]]
     started = {name: containers.start(name) for name in COMPONENTS}
     yield started
     end([child.identity for child in started.values()], grace_seconds=60)
-    assert -signal.SIGKILL not in {child.exit_code() for child in started.values()}
+    ended = {name: child.exit_code() for name, child in started.items()}
+    assert -signal.SIGKILL not in ended.values(), ended
 
 
 def test_the_job_migrate_makes_an_empty_database_ready(containers: Containers, migrated: str) -> None:
