@@ -110,8 +110,9 @@ def running(containers: Containers, migrated: str) -> Iterator[dict[str, Child]]
     started = {name: containers.start(name) for name in COMPONENTS}
     yield started
     end([child.identity for child in started.values()], grace_seconds=60)
+    ended = {name: child.exit_code() for name, child in started.items()}
     # Airflow's triggerer often misses the end of its child, and is killed once that is gone: `end` says so.
-    ended = {name: child.exit_code() for name, child in started.items() if name != "triggerer"}
+    del ended["triggerer"]
     assert -signal.SIGKILL not in ended.values(), ended
 
 
