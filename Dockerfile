@@ -7,8 +7,8 @@ FROM python:3.12.13-slim-bookworm AS packages
 RUN python -m venv /opt/venv
 # Alone, so that only a change of the lock installs anew. Wheels only: nothing is compiled, so no compiler is needed.
 COPY requirements.txt /tmp/requirements.txt
-RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --disable-pip-version-check --no-input --progress-bar off \
+RUN --mount=type=cache,target=/var/cache/pip \
+    /opt/venv/bin/pip install --cache-dir /var/cache/pip --disable-pip-version-check --no-input --progress-bar off \
         --require-hashes --no-deps --only-binary :all: -r /tmp/requirements.txt
 
 FROM python:3.12.13-slim-bookworm
