@@ -74,6 +74,15 @@ async def test_two_owners_of_one_shift_make_one_row_and_one_send(database_url: s
     assert one(db, "select count(*) as rows from execution") == {"rows": 1}
 
 
+async def test_nothing_is_said_to_have_started_before_it_was_due(database_url: str, db: DictConnection) -> None:
+    """Claims are made a moment ahead of the instant; what is under way shows no start before that instant."""
+    job_id = add_job(db)
+    due = datetime.now(timezone.utc) + timedelta(seconds=2)
+    async with ledger(database_url) as owner:
+        assert (await owner.claim(await wish(owner, job_id, due))).verdict == "mine"
+    assert one(db, "select status, started_at from execution") == {"status": "running", "started_at": due}
+
+
 async def test_asking_twice_is_answered_alike(database_url: str, db: DictConnection) -> None:
     """A claim whose answer was lost with the connection is granted again to the same shift, as the same attempt."""
     job_id = add_job(db)

@@ -56,7 +56,7 @@ def test_airflow_leads_to_the_dashboard_and_back(
     page = log_in(browser, system, theme, wrong)
     expect.set_options(timeout=_PATIENCE_MS)
 
-    page.get_by_role("link", name="Millrace").click()
+    page.get_by_role("link", name="Millrace", exact=True).click()
     frame = page.frame_locator("iframe[title=Millrace]")
     expect(frame.get_by_role("navigation", name="Millrace")).to_be_visible()
     expect(frame.locator("html")).to_have_attribute("data-theme", theme)
@@ -97,7 +97,7 @@ def test_airflow_leads_to_the_dashboard_and_back(
 def test_pages_follow_when_airflow_changes_its_theme(system: System, browser: Browser) -> None:
     """Light becomes dark in the frame as soon as it does around it."""
     page = log_in(browser, system, "light", [])
-    page.get_by_role("link", name="Millrace").click()
+    page.get_by_role("link", name="Millrace", exact=True).click()
     inside = page.frame_locator("iframe[title=Millrace]").locator("html")
     expect(inside).to_have_attribute("data-theme", "light", timeout=_PATIENCE_MS)
     page.get_by_role("button", name="User").click()

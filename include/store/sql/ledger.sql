@@ -77,7 +77,8 @@ with want as (
                         when 'busy' then 'waits for the execution before it' end,
            case when manual then 'manual' else 'schedule' end,
            case when refusal is null then 1 else 0 end,
-           case when refusal is null then now() end, case when refusal in ('paused', 'overlap') then now() end,
+           case when refusal is null then greatest(now(), due) end,
+           case when refusal in ('paused', 'overlap') then now() end,
            run_id, try_number, revision, case when refusal is null or refusal = 'busy' then %(owner)s::uuid end, claim
     from judged
     where not redrive and (refusal is null or refusal in ('paused', 'overlap', 'busy'))
@@ -116,7 +117,7 @@ with want as (
                         then e.attempts || jsonb_build_object('attempt', p.attempt, 'at', e.started_at,
                                                               'error', 'the process that was sending it died')
                         else e.attempts end,
-        started_at = case when not p.dropped then coalesce(e.started_at, now()) end,
+        started_at = case when not p.dropped then coalesce(e.started_at, greatest(now(), p.due)) end,
         dag_run_id = case when p.redrive then e.dag_run_id else p.run_id end,
         try_number = case when p.redrive then e.try_number else p.try_number end,
         redrive_at = case when not p.lost then e.redrive_at end, discarded_at = null,
