@@ -113,8 +113,9 @@ def _stage(folder: Path, home: Path, first: Scenario, options: argparse.Namespac
     with ExitStack() as cleanup:
         sink = Sink(home.with_suffix(".calls.csv"))
         cleanup.callback(sink.close)
-        environment = first.environment(folder, sink.url, first.options(options))
-        stack = cleanup.enter_context(started(home, _say, environment))
+        chosen = first.options(options)
+        environment = first.environment(folder, sink.url, chosen)
+        stack = cleanup.enter_context(started(home, _say, environment, first.wishes(chosen)))
         rows = Rows(stack.database_url)
         cleanup.callback(rows.close)
         try:

@@ -77,6 +77,7 @@ class Result:
     wrong: list[str] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
     caveats: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)  # what is printed besides, as it is
 
     def note(self, **values: object) -> None:
         """Set keys of the contract."""
@@ -154,8 +155,8 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
 
 
 def verdicts(result: Result) -> list[str]:
-    """A line per target, per caveat and per thing that was wrong."""
-    lines = [
+    """What is printed besides, and a line per target, per caveat and per thing that was wrong."""
+    lines = result.lines + [
         f"{result.scenario}: {'reached' if target.reached else 'MISSED'}: {target.text}" for target in result.targets
     ]
     lines += [f"{result.scenario}: but {text}" for text in result.caveats]

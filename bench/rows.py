@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,6 +19,7 @@ from include.store.rows import connector_from_row, job_from_row, workflow_from_r
 _FILE = Path(__file__).with_suffix(".sql")
 _APPENDED_AT_ONCE = 1000
 _EXECUTIONS_AT_ONCE = 100_000
+_EVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class Row(Protocol):
@@ -143,8 +144,18 @@ class Rows:
     def change_url(self, job: Job, url: str) -> None:
         self._do("change_url", id=job.id, url=url)
 
+    def rename(self, job: Job, name: str) -> None:
+        self._db.execute(_statement("rename"), {"id": job.id, "name": name})
+
+    def shown(self, jobs: Collection[Job]) -> int:
+        """How many of these jobs Airflow has a DAG of, built from the row as it is now."""
+        return int(self._ask("shown", ids=_ids(jobs))[0]["dags"])
+
     def pause(self, job: Job) -> None:
         self._do("pause", id=job.id)
+
+    def remove(self, jobs: Collection[Job]) -> None:
+        self._do("remove_jobs", ids=_ids(jobs))
 
     def ledger(self, jobs: Collection[Job], window: Window) -> dict[str, int]:
         """How many occurrences of the window are in the ledger, by status."""
@@ -227,11 +238,14 @@ class Rows:
         """Which of these DAGs Airflow has."""
         return {row["dag_id"] for row in self._ask("dags", dag_ids=list(dag_ids))}
 
-    def armed(self, rows: Collection[Row]) -> dict[int, set[datetime]]:
-        """When the runs that wait in a triggerer are due, by the id of the row; all rows of one table."""
+    def armed(self, rows: Collection[Row], since: datetime = _EVER) -> dict[int, set[datetime]]:
+        """When the runs that wait in a triggerer are due, by the id of the row; all rows of one table.
+
+        `since`: in a triggerer that was started then or later.
+        """
         ids = {row.dag_id: row.id for row in rows}
         found: dict[int, set[datetime]] = {}
-        for run in self._ask("armed", dag_ids=list(ids)):
+        for run in self._ask("armed", dag_ids=list(ids), since=since):
             found.setdefault(ids[run["dag_id"]], set()).add(run["due"])
         return found
 

@@ -53,6 +53,10 @@ with counted as (delete from tally) delete from execution;
 -- Remove every job.
 delete from job;
 
+-- name: remove_jobs
+-- Remove some jobs.
+delete from job where id = any(%(ids)s);
+
 -- name: delete_timers
 -- Remove every timer.
 delete from timer;
@@ -92,6 +96,16 @@ delete from connector;
 -- Edit one payload: from now on, the job calls another path.
 update job set payload = jsonb_set(payload, '{url}', to_jsonb(%(url)s::text)) where id = %(id)s;
 
+-- name: rename
+-- Edit what the row's DAG shows: it has to be built anew.
+update job set name = %(name)s where id = %(id)s;
+
+-- name: shown
+-- How many of these DAGs Airflow shows by the names that their rows have now.
+select count(*) as dags
+from job join public.dag d on d.dag_id = 'job_' || job.id and d.dag_display_name = job.name
+where job.id = any(%(ids)s);
+
 -- name: pause
 -- Pause one job.
 update job set is_active = false where id = %(id)s;
@@ -101,12 +115,13 @@ update job set is_active = false where id = %(id)s;
 select dag_id from public.dag where dag_id = any(%(dag_ids)s) and not is_stale;
 
 -- name: armed
--- The runs, of these DAGs, that wait in a triggerer: deferred, with a trigger that a triggerer has taken.
+-- The runs, of these DAGs, that wait in a triggerer that was started since: deferred, with a trigger that it has taken.
 select ti.dag_id, run.data_interval_end as due
 from public.task_instance ti
 join public.trigger t on t.id = ti.trigger_id
+join public.job triggerer on triggerer.id = t.triggerer_id and triggerer.start_date >= %(since)s::timestamptz
 join public.dag_run run on run.dag_id = ti.dag_id and run.run_id = ti.run_id
-where ti.state = 'deferred' and t.triggerer_id is not null and ti.dag_id = any(%(dag_ids)s);
+where ti.state = 'deferred' and ti.dag_id = any(%(dag_ids)s);
 
 -- name: ledger
 -- How many occurrences, of these jobs and due in this window, the ledger has, by status.

@@ -4,6 +4,7 @@ which an underscore stands for a hyphen.
 A scenario module has a docstring, whose first line says what it measures; `Options`, a frozen dataclass of numbers with
 defaults made by `option()`; `SMALL`, the options of the quick form; and `run(stage, options)`. Where it needs a system
 that is started in a special way, it has `environment(folder, sink_url, options)` as well, and gets one of its own.
+Where its options say how many processes the system has, it has `wishes(options)`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any
 from bench import scenarios
 from bench.result import Result
 from bench.stage import Stage
+from include.local.run import Wishes
 
 
 def option(default: Any, meaning: str) -> Any:
@@ -47,6 +49,11 @@ class Scenario:
         made: Mapping[str, str] = self.module.environment(folder, sink_url, options) if self.has_own_system else {}
         return made
 
+    def wishes(self, options: Any) -> Wishes:
+        """How many of what its system has."""
+        wanted: Wishes = self.module.wishes(options) if hasattr(self.module, "wishes") else Wishes()
+        return wanted
+
     def run(self, stage: Stage, options: Any) -> Result:
         result: Result = self.module.run(stage, options)
         return result
@@ -59,8 +66,8 @@ class Scenario:
                 "--" + one.name.replace("_", "-"),
                 dest=one.name,
                 type=type(ordinary),
-                metavar="N",
-                help=f"{one.metadata['meaning']} (default: {ordinary}; with --small: {quick})",
+                metavar="FILE" if isinstance(ordinary, str) else "N",
+                help=f"{one.metadata['meaning']} (default: {ordinary or 'none'}; with --small: {quick or 'none'})",
             )
 
     def options(self, given: argparse.Namespace) -> Any:

@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -17,7 +18,6 @@ from include.cli.airflow_api import AirflowApi
 from include.errors import MillraceError
 from include.local import system
 from include.local.account import elsewhere
-from include.local.health import health, unwell
 from include.local.home import Home
 from include.local.ports import free_port
 from include.local.run import Run, Wishes
@@ -32,8 +32,9 @@ _LOOPBACK = "127.0.0.0/8"
 class Stack:
     """A system that is up. It ends with us, even if we are killed."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, start: Callable[[], None]) -> None:
         self._home = home
+        self._start = start
 
     @property
     def run(self) -> Run:
@@ -61,6 +62,11 @@ class Stack:
             api.log_in(run.user, run.password)
             return api.trigger(dag_id, datetime.now(timezone.utc), {}) is not None
 
+    def restart(self) -> None:
+        """Have everything go down in its own order and come up again; return when it is healthy."""
+        system.stop(self._home)
+        self._start()
+
     def kill(self, component: str) -> None:
         """Have a component die at once, with all that it started, as when memory or power runs out."""
         identity = self.run.components[component].identity
@@ -77,8 +83,8 @@ class Stack:
         return next((process.pid for process in self._database()), None)
 
     def unwell(self) -> list[str]:
-        """The parts of Airflow that are not healthy."""
-        return unwell(health(self.run.url))
+        """The components, and the parts of Airflow, that are not healthy."""
+        return system.unwell(self.run)
 
     def _database(self) -> list[psutil.Process]:
         """The embedded server; empty while it is down."""
@@ -87,16 +93,26 @@ class Stack:
 
 
 @contextmanager
-def started(folder: Path, say: Say, environment: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """A system whose state is in `folder`, with `environment` on top of its settings; down again at the end."""
+def started(
+    folder: Path, say: Say, environment: Mapping[str, str] | None = None, wishes: Wishes | None = None
+) -> Iterator[Stack]:
+    """A system whose state is in `folder`, with `environment` on top of its settings; down again at the end.
+
+    `wishes`: how many of what; its port is any that is free, and there is no demo.
+    """
     folder.mkdir(parents=True)
     home = Home(folder)
     settings = {"MILLRACE_EGRESS_ALLOW": _LOOPBACK, **(environment or {})}
-    try:
+    wanted = replace(wishes or Wishes(), port=free_port(), demo=False)
+
+    def start() -> None:
         with _environment(settings):
             say("starting a system of its own")
-            system.start(home, Wishes(free_port(), demo=False), stay=False, say=lambda step: say(f"  {step}"))
-        yield Stack(home)
+            system.start(home, wanted, stay=False, say=lambda step: say(f"  {step}"))
+
+    try:
+        start()
+        yield Stack(home, start)
     finally:
         system.stop(home)
 

@@ -62,8 +62,8 @@ def parse(data: bytes | bytearray, start: int) -> Request | None:
         raise BadRequest
     if end > len(data):
         return None
-    webhook_id = _header(head, lower, b"webhook-id").decode("latin-1")
-    return Request(words[1].decode("latin-1"), webhook_id, b"\r\nconnection: close" in lower, end)
+    webhook_id = _header(head, lower, b"webhook-id") or _header(head, lower, b"idempotency-key")
+    return Request(words[1].decode("latin-1"), webhook_id.decode("latin-1"), b"\r\nconnection: close" in lower, end)
 
 
 def _header(head: bytes, lower: bytes, name: bytes) -> bytes:

@@ -222,7 +222,10 @@ class Call(Generic[C]):
 
     `key` is the same for every attempt at the same occurrence: what receivers deduplicate by. `attempt` counts from 1.
     `connection` is the one that the configuration names as `conn_id`; `open_database` connects to the one that it is
-    given, by its type's hook (PEP 249), and blocks: it is there on workers only.
+    given, by its type's hook (PEP 249), and blocks: it is there on workers only. `hide` is for what is logged
+    meanwhile: the text without the connection's secrets; what is returned or raised needs no such care. `sent` is what
+    the ledger notes of what is sent: `http` notes method and URL of its first request there, unless the action has
+    noted something itself, in short texts, before it sends.
     """
 
     config: C
@@ -233,6 +236,8 @@ class Call(Generic[C]):
     http: Http
     connection: Connection | None = None
     open_database: Callable[[Connection], Any] | None = None
+    hide: Callable[[str], str] = str
+    sent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

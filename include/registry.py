@@ -117,6 +117,17 @@ def source(kind: str) -> SourceKind:
     return SourceKind(kind, module.Config, pull, receive, _summary(module), getattr(module, "warnings", None))
 
 
+def holds_many(job: Job) -> bool:
+    """Whether one shift of the job holds many occurrences: it is due every minute, or only its shift knows when.
+
+    On a worker, which a shift would occupy all the time, each occurrence has a run of its own.
+    """
+    if job.schedule.is_fast or job.schedule.fixed_delay:
+        return True
+    on_worker = job.kind in action_kinds() and action(job.kind).runs_on == "worker"
+    return job.schedule.is_minutely and not on_worker
+
+
 def vet(row: Job | Connector | Workflow) -> None:
     """Raise `ConfigError` if the row could not run: its schedule, its kind or its settings are wrong."""
     row.schedule.validate()

@@ -135,9 +135,11 @@ class Schedule:
         return self.cron is not None and wall_cron(self.cron, self.timezone).has_many_seconds
 
     @property
-    def holds_many(self) -> bool:
-        """Whether one shift holds many occurrences: the row is fast, or only its shift knows when it is due next."""
-        return self.is_fast or self.fixed_delay
+    def is_minutely(self) -> bool:
+        """Whether the row fires every minute of some hours, or more often."""
+        if self.every is not None:
+            return self.every <= MINUTE
+        return self.is_fast or (self.cron is not None and wall_cron(self.cron, self.timezone).has_every_minute)
 
     def delay(self, occurrence: datetime) -> timedelta:
         """How much later than its nominal instant an occurrence fires: the same on every call, in [0, jitter)."""

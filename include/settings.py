@@ -11,6 +11,7 @@ import re
 from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -18,6 +19,17 @@ from include.errors import ConfigError
 from include.host import plain_host
 
 _PREFIX = "MILLRACE_"
+
+
+class _Notify(BaseModel):
+    """As the `notify` of a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")
+    payload: dict[str, Any] = {}
+    on: tuple[Literal["failure", "recovery", "missed", "warning", "disabled"], ...] = ("warning", "recovery")
+    after: int = Field(default=1, ge=1)
 
 
 class Settings(BaseModel):
@@ -40,16 +52,33 @@ class Settings(BaseModel):
         default=25.0, ge=0, le=600, description="How long before its first occurrence a shift is on duty."
     )
     shift_seconds: int = Field(
-        default=3600, ge=60, le=86_400, description="How long a shift of a fast schedule (under a minute) lasts."
+        default=3600,
+        ge=60,
+        le=86_400,
+        description="How long a shift of a schedule lasts that is due every minute or more often.",
     )
     lease_seconds: float = Field(
-        default=10.0, ge=2, le=300, description="How long after its last sign of life an owner's claims are its own."
+        default=8.0, ge=2, le=300, description="How long after its last sign of life an owner's claims are its own."
     )
     concurrency: int = Field(
         default=1000, ge=1, le=100_000, description="How many calls one triggerer has under way at once."
     )
     ledger_days: int = Field(
         default=30, ge=1, le=3650, description="How many days back missed occurrences are written after a downtime."
+    )
+
+    keep_executions_days: int = Field(
+        default=90, ge=1, le=36_500, description="How many days what became of jobs and timers is kept."
+    )
+    keep_records_days: int = Field(
+        default=30, ge=1, le=36_500, description="How many days records are kept that all workflows are through with."
+    )
+    keep_keys_days: int = Field(
+        default=365, ge=1, le=36_500, description="How many days a removed record is known after its source showed it."
+    )
+    keep_audit_days: int = Field(default=365, ge=1, le=36_500, description="How many days the audit is kept.")
+    keep_runs_days: int = Field(
+        default=7, ge=1, le=36_500, description="How many days Airflow's runs and logs are kept."
     )
 
     pull_pages: int = Field(default=1000, ge=1, le=1_000_000, description="The most pages in one pull.")
@@ -67,6 +96,17 @@ class Settings(BaseModel):
     notice_quiet_seconds: float = Field(
         default=300.0, ge=0, le=86_400, description="The least time between two messages to the same place."
     )
+
+    watchdog_seconds: float = Field(
+        default=60.0, ge=5, le=3600, description="How often the watchdog looks for what has gone quiet."
+    )
+    notify: str | None = Field(
+        default=None, repr=False, description="Whom to tell of the system's own warnings, as JSON like a row's notify."
+    )
+    disk_free_percent: float = Field(
+        default=10.0, ge=0, le=100, description="There is a warning of a disk of which less is free, in percent,"
+    )
+    disk_free_gib: float = Field(default=1.0, ge=0, le=1_000_000, description="or less in GiB.")
 
     admins: tuple[str, ...] = Field(
         default=(), description="Users who are admins here whatever their role in Airflow, comma-separated."
@@ -109,6 +149,11 @@ class Settings(BaseModel):
         if not isinstance(value, str):
             return value
         return tuple(_span(part) for part in _parts(value))
+
+    @field_validator("notify")
+    @classmethod
+    def _notify(cls, value: str | None) -> str | None:
+        return None if value is None else _Notify.model_validate_json(value).model_dump_json()
 
     @property
     def lead(self) -> timedelta:

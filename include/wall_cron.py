@@ -29,7 +29,7 @@ FIELDS = {
     "day of week": "0-7 or sun-sat, mon#2 for the second Monday, L5 for the last Friday",
 }
 # croniter moves the seconds behind the other five.
-HOUR, SECONDS = 1, 5
+MINUTE, HOUR, SECONDS = 0, 1, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,7 @@ class WallCron:
     zone: ZoneInfo
     is_in_both_passes: bool
     has_many_seconds: bool
+    has_every_minute: bool
 
     def next_after(self, instant: datetime) -> datetime | None:
         """The smallest occurrence later than `instant` (UTC).
@@ -154,6 +155,7 @@ def wall_cron(cron: str, zone: str) -> WallCron:
         zone_named(zone),
         is_in_both_passes=template.expressions[HOUR].startswith("*"),
         has_many_seconds=seconds == ["*"] or len(seconds) > 1,
+        has_every_minute=template.expanded[MINUTE] == ["*"],
     )
 
 

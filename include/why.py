@@ -201,8 +201,8 @@ def _lateness(facts: Facts, due: datetime, began: datetime, late: timedelta) -> 
 
 
 def _failed_attempts(execution: dict[str, Any]) -> list[str]:
-    failed = [attempt for attempt in execution["attempts"] if attempt.get("error")]
-    return [f"attempt {attempt['attempt']} failed: {attempt['error']}" for attempt in failed[-5:]]
+    failed = [one for one in execution["attempts"] if isinstance(one, dict) and one.get("error")]
+    return [f"attempt {one.get('attempt', '')} failed: {one['error']}" for one in failed[-5:]]
 
 
 def _others(facts: Facts) -> list[str]:

@@ -39,10 +39,10 @@ class Api:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    async def push(self, name: str, body: bytes, headers: dict[str, str] | None = None) -> Answer:
+    async def push(self, address: str | int, body: bytes, headers: dict[str, str] | None = None) -> Answer:
         """Push a body; signed, unless other headers are given."""
         given = signed(body) if headers is None else headers
-        async with self.client.post(self.url(f"/hooks/{name}"), data=io.BytesIO(body), headers=given) as response:
+        async with self.client.post(self.url(f"/hooks/{address}"), data=io.BytesIO(body), headers=given) as response:
             return Answer(response.status, response.headers, await response.json(content_type=None))
 
 
@@ -71,13 +71,21 @@ async def find(conn_id: str) -> Connection:
 
 
 def add_connector(
-    db: DictConnection, name: str = "in", *, kind: str = "webhook", conn_id: str = "signed", **config: object
-) -> None:
-    """Insert a connector that is pushed to."""
-    db.execute(
-        "insert into connector (name, kind, config) values (%s, %s, %s)",
-        (name, kind, Jsonb({"conn_id": conn_id, **config})),
-    )
+    db: DictConnection,
+    name: str = "in",
+    *,
+    owner: str = "admin",
+    kind: str = "webhook",
+    conn_id: str = "signed",
+    **config: object,
+) -> int:
+    """Insert a connector that is pushed to, and return its id."""
+    row = db.execute(
+        "insert into connector (name, owner, kind, config) values (%s, %s, %s, %s) returning id",
+        (name, owner, kind, Jsonb({"conn_id": conn_id, **config})),
+    ).fetchone()
+    assert row is not None
+    return int(str(row["id"]))
 
 
 @asynccontextmanager

@@ -25,9 +25,11 @@ EMPTY = """
     delete from lease; delete from shard; delete from turn; delete from budget;
     delete from timer; delete from notice; delete from notice_channel; delete from owner_notify;
     delete from outcome_queue; delete from tally; delete from idempotency_key; delete from trial;
+    delete from upkeep;
+    delete from warning;
     select setval(name::regclass, 1, false) from unnest(array[
         'revision', 'job_id_seq', 'connector_id_seq', 'workflow_id_seq', 'dead_letter_id_seq', 'audit_id_seq',
-        'timer_id_seq', 'notice_id_seq', 'trial_id_seq']) as name;
+        'timer_id_seq', 'notice_id_seq', 'trial_id_seq', 'warning_id_seq']) as name;
 """
 
 _numbers = count()

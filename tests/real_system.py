@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +18,8 @@ import psutil
 import psycopg
 import requests
 from psycopg.rows import dict_row
+
+ROOT = Path(__file__).parent.parent
 
 Row = dict[str, Any]
 
@@ -101,3 +106,35 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 90) -> An
             return value
         time.sleep(0.1)
     raise AssertionError(f"no {what} within {seconds} s")
+
+
+@contextmanager
+def started(checkout: Path, *options: str) -> Iterator[System]:
+    """A system that is up in a copy of the checkout, made in an empty directory; `options` of `./millrace up`."""
+    files = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for file in filter(lambda name: (ROOT / name).is_file(), files):
+        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / file, checkout / file)
+    (checkout / ".venv").symlink_to(ROOT / ".venv")
+    environment = {
+        **os.environ,
+        "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8",
+        "MILLRACE_ALLOW_SHELL": "1",
+        "MILLRACE_NOTICE_GATHER_SECONDS": "1",
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "bea:user",
+    }
+    up = [checkout / "millrace", "up", "--detach", "--no-demo", *options]
+    said = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout + said.stderr
+    status = subprocess.run([checkout / "millrace", "status", "--json"], capture_output=True, text=True, check=True)
+    running = System(checkout, json.loads(status.stdout))
+    yield running
+    facts = json.loads(running.millrace("status", "--json").stdout) or running.facts  # what was started again since
+    pids = [component["pid"] for component in facts["components"].values()]
+    down = running.millrace("down")
+    assert down.returncode == 0, down.stderr
+    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
+    assert not alive, "down leaves nothing running"

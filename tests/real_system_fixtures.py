@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.real_system import Receiver, System
-
-ROOT = Path(__file__).parent.parent
+from tests.real_system import Receiver, System, started
 
 
 @pytest.fixture(scope="session")
@@ -55,30 +48,5 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """`./millrace up` in a clean copy of the checkout, which shares nothing with it but the installed packages."""
-    checkout = tmp_path_factory.mktemp("clean copy")
-    files = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for file in filter(lambda name: (ROOT / name).is_file(), files):
-        (checkout / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / file, checkout / file)
-    (checkout / ".venv").symlink_to(ROOT / ".venv")
-    environment = {
-        **os.environ,
-        "MILLRACE_EGRESS_ALLOW": "127.0.0.0/8",
-        "MILLRACE_ALLOW_SHELL": "1",
-        "MILLRACE_NOTICE_GATHER_SECONDS": "1",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "bea:user",
-    }
-    up = [checkout / "millrace", "up", "--detach", "--no-demo"]
-    started = subprocess.run(up, env=environment, capture_output=True, text=True, check=False)
-    assert started.returncode == 0, started.stdout + started.stderr
-    status = subprocess.run([checkout / "millrace", "status", "--json"], capture_output=True, text=True, check=True)
-    running = System(checkout, json.loads(status.stdout))
-    yield running
-    pids = [component["pid"] for component in running.facts["components"].values()]
-    down = running.millrace("down")
-    assert down.returncode == 0, down.stderr
-    alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE]
-    assert not alive, "down leaves nothing running"
+    with started(tmp_path_factory.mktemp("clean copy")) as running:
+        yield running

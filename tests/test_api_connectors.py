@@ -46,7 +46,7 @@ def test_all_that_a_row_says_is_shown(api: Api, db: DictConnection) -> None:
     shown = set(ok(api.post("/connectors", connector()), 201))
     rows = db.execute("select * from connector").fetchall()
     assert set(rows[0]) - shown == {"schedule_revision", "schedule_changed_at"}
-    assert shown - set(rows[0]) == {"state", "schedule", "dag_id", "next", "records_last_minute"}
+    assert shown - set(rows[0]) == {"state", "schedule", "dag_id", "next", "records_last_minute", "pushed_to"}
 
 
 @pytest.mark.parametrize(
@@ -80,12 +80,25 @@ def test_a_bad_connector_is_refused_with_the_place_and_the_reason(
     assert db.execute("select count(*) as n from connector").fetchone() == {"n": 0}
 
 
-def test_a_name_is_taken_for_everybody(api: Api) -> None:
-    """A connector's name is the address of what is pushed to it: it is unique over all owners."""
-    ok(api.as_(ALICE).post("/connectors", connector()), 201)
-    taken = api.as_(BOB).post("/connectors", connector())
-    assert "exists already" in problem(taken, 409)
+def test_a_name_is_taken_for_its_owner_only(api: Api) -> None:
+    """Nobody learns from a name that somebody else has a connector: it is the owner's own, as that of a job is."""
+    path = f"/connectors/{ok(api.as_(ALICE).post('/connectors', connector()), 201)['id']}"
+    ok(api.as_(BOB).post("/connectors", connector()), 201)
+    taken = api.as_(ALICE).post("/connectors", connector())
+    assert "this owner has a connector with this name already" in problem(taken, 409)
     assert [error["place"] for error in taken.json()["errors"]] == ["body.name"]
+    renamed = ok(api.as_(BOB).post("/connectors", connector("other")), 201)
+    assert "this owner has" in problem(api.as_(BOB).patch(f"/connectors/{renamed['id']}", {"name": "shop"}), 409)
+    assert "this owner has" in problem(api.patch(path, {"owner": "bob"}), 409)
+    names = [(one["name"], one["owner"]) for one in ok(api.get("/connectors", name="shop"))["items"]]
+    assert names == [("shop", "alice"), ("shop", "bob")]
+
+
+def test_the_address_of_what_is_pushed_is_shown(api: Api) -> None:
+    """It is made of the id, whatever the name is; of a kind that pulls there is none."""
+    pushed = ok(api.post("/connectors", connector("a b", kind="webhook", config={"conn_id": "key"}, every=None)), 201)
+    assert pushed["pushed_to"] == f"/millrace/hooks/{pushed['id']}"
+    assert ok(api.post("/connectors", connector()), 201)["pushed_to"] is None
 
 
 def test_creating_is_idempotent_by_external_id_and_by_key(api: Api, db: DictConnection) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from include.api.unfired import GRACE, Unfired, UnfiredWatch
+from include.shifts.unfired import GRACE, Unfired, UnfiredWatch
 from include.store.db import DictConnection
 from include.store.rows import job_from_row
 from tests.unfired_jobs import HOUR, MINUTE, NOW, account, old_job
@@ -131,14 +131,15 @@ def test_what_is_known_to_be_quiet_is_looked_at_again_when_it_is_edited(
     db: DictConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A watch that goes on sees a job that was not due come to owe something by an edit, and what is new."""
-    monkeypatch.setattr("include.api.unfired._BELIEVED_SECONDS", 0.0)
+    monkeypatch.setattr("include.shifts.unfired._BELIEVED_SECONDS", 0.0)
     watch = UnfiredWatch(30)
     quiet = old_job(db, cron="0 0 1 1 *", since=MINUTE)
     assert watch.oldest(db) is None
     assert watch.oldest(db) is None
     db.execute("alter table job disable trigger user")
     db.execute(
-        "update job set cron = '* * * * *', schedule_changed_at = %s, updated_at = %s where id = %s",
+        "update job set cron = '* * * * *', schedule_changed_at = %s, updated_at = %s, revision = revision + 1"
+        " where id = %s",
         (NOW - HOUR, NOW - HOUR, quiet),
     )
     db.execute("alter table job enable trigger user")
@@ -156,3 +157,16 @@ def test_whoever_asks_it_looks_no_more_than_every_15_seconds(db: DictConnection)
     old_job(db, every="1 minute")
     assert watch.oldest(db) is None
     assert unfired(db) is not None
+
+
+def test_of_many_jobs_those_that_are_well_are_looked_at_in_turn(db: DictConnection) -> None:
+    """Beyond so many, one that owed nothing is found later; what is known to be owed is looked at each time."""
+    ids = [old_job(db, every="1 minute") for _ in range(4)]
+    watch = UnfiredWatch(30, in_turn=1)
+    now = datetime.now(timezone.utc)
+    for job_id in ids[1:]:
+        account(db, job_id, now)
+    assert [found.job_id for found in watch.all(db, now)] == ids[:1]
+    soon, late = now + 2 * MINUTE, now + 8 * MINUTE
+    assert ids[0] in [found.job_id for found in watch.all(db, soon)]
+    assert sorted(found.job_id for found in watch.all(db, late)) == ids

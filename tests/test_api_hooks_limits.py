@@ -66,11 +66,12 @@ async def test_a_body_may_be_as_large_as_the_limit(api: Api, db: DictConnection)
 
 
 async def test_an_announced_size_is_refused_before_a_byte_of_it_comes(api: Api, db: DictConnection) -> None:
-    """Content-Length alone is reason enough, and the connection is closed."""
+    """Content-Length alone is reason enough, and the connection is closed; whether or not there is a connector."""
     add_connector(db)
-    answer = await exchange(api, head(f"Content-Length: {LIMIT + 1}"))
-    assert answer.startswith("HTTP/1.1 413 ")
-    assert "connection: close" in answer.lower()
+    for name in ("in", "nobody"):
+        answer = await exchange(api, head(f"Content-Length: {LIMIT + 1}", name=name))
+        assert answer.startswith("HTTP/1.1 413 ")
+        assert "connection: close" in answer.lower()
 
 
 async def test_a_body_without_a_size_is_refused_as_soon_as_it_is_too_large(api: Api, db: DictConnection) -> None:
@@ -102,12 +103,13 @@ async def test_a_large_body_is_told_why_it_is_refused(api: Api, db: DictConnecti
 
 
 async def test_a_slow_sender_is_cut_off(api: Api, db: DictConnection) -> None:
-    """A body that does not arrive in time is a 408, and the connection is closed."""
+    """A body that does not arrive in time is a 408, and the connection closed; whether or not there is a connector."""
     add_connector(db)
-    answer = await exchange(api, head("Content-Length: 100"), b'{"a": ')
-    assert answer.startswith("HTTP/1.1 408 ")
-    assert "the body did not arrive within 0.3 s" in answer
-    assert "connection: close" in answer.lower()
+    for name in ("in", "nobody"):
+        answer = await exchange(api, head("Content-Length: 100", name=name), b'{"a": ')
+        assert answer.startswith("HTTP/1.1 408 ")
+        assert "the body did not arrive within 0.3 s" in answer
+        assert "connection: close" in answer.lower()
 
 
 async def test_a_sender_that_goes_away_leaves_nothing_behind(

@@ -10,7 +10,7 @@ import pytest
 from include.documents.workflow import WORKFLOWS
 from include.store import workflows
 from include.store.db import DictConnection
-from tests.api_client import ALICE, BOB, VIEWER, Api, api_of, ok, problem
+from tests.api_client import ADMIN, ALICE, BOB, VIEWER, Api, api_of, ok, problem
 from tests.log_rows import add_connector
 from tests.workflow_commands import add_records, one, stop
 
@@ -99,16 +99,42 @@ def test_others_connectors_are_not_there(api: Api, db: DictConnection, issues: i
     assert by_id.replace(str(issues), "999") == missing
 
 
+def test_a_name_means_the_connector_of_the_workflows_owner(api: Api, db: DictConnection, issues: int) -> None:
+    """Others may have one of that name; an admin who means one of theirs is told their ids, beside the field."""
+    mine, carols = add_connector(db, "issues", owner="admin"), add_connector(db, "issues", owner="carol")
+    for caller, more, read in (
+        (ALICE, {}, issues),
+        (ADMIN, {}, mine),
+        (ADMIN, {"owner": "carol"}, carols),
+        (ADMIN, {"owner": "bob", "connector_id": carols}, carols),
+        (ADMIN, {"owner": "eve", "connector_owner": "alice"}, issues),
+    ):
+        assert ok(api.as_(caller).post("/workflows", workflow(**more)), 201)["connector_id"] == read
+    answer = api.post("/workflows", workflow(owner="dave"))
+    listed = f"{issues} (alice), {mine} (admin), {carols} (carol)"
+    assert f"several owners have one named 'issues'; say by connector_id: {listed}" in problem(answer, 422)
+    assert [error["place"] for error in answer.json()["errors"]] == ["body.connector"]
+
+
+def test_nobody_learns_of_others_connectors_by_naming_their_owner(api: Api, issues: int) -> None:
+    """Bob is told the same whether Alice has a connector of that name or not."""
+    said = [
+        problem(api.as_(BOB).post("/workflows", workflow(connector=name, connector_owner="alice")), 422)
+        for name in ("issues", "nothing")
+    ]
+    assert said[0].replace("issues", "nothing") == said[1]
+
+
 def test_who_was_put_on_a_connector_edits_his_workflow(api: Api, issues: int) -> None:
     """An admin gives Bob a workflow on Alice's connector, and Bob can change all of it but the connector."""
     path = f"/workflows/{ok(api.post('/workflows', workflow(owner='bob')), 201)['id']}"
     bob = api.as_(BOB)
     assert ok(bob.patch(path, {"every": "1m"}))["every"] == 60.0
     assert ok(bob.put(path, workflow(retries=7)))["retries"] == 7
-    for other in ({"connector": "mine"}, {"connector_id": issues + 1}):
+    for other in ({"connector": "mine"}, {"connector_id": issues + 1}, {"connector_owner": "bob"}):
         assert "connector: it cannot change" in problem(bob.patch(path, other), 422)
     assert "connector: it cannot change" in problem(api.put(path, workflow(connector="mine")), 422)
-    ok(bob.patch(path, {"connector_id": issues, "connector": "issues"}))
+    ok(bob.patch(path, {"connector_id": issues, "connector": "issues", "connector_owner": "alice"}))
 
 
 def test_a_stored_row_is_a_document_that_changes_nothing(api: Api, db: DictConnection, issues: int) -> None:

@@ -102,6 +102,7 @@ def test_the_scenarios_are_those_of_the_table() -> None:
         "connectors",
         "edit",
         "faults",
+        "growth",
         "ingest",
         "retries",
         "single",

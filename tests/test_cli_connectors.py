@@ -143,7 +143,7 @@ def test_edit_can_rename_and_replace(run: Run) -> None:
         (["--kind", "webhook"], "function: Extra inputs are not permitted"),
         (["--every", "5s"], "at most once a minute"),
         (["--unset", "nothing"], "the config has no such key"),
-        (["--name", "b"], "a connector with this name exists already"),
+        (["--name", "b"], "this owner has a connector with this name already"),
         (["--timeout", "2h"], "connector_timeout_check"),
     ],
 )

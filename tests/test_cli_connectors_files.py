@@ -78,7 +78,7 @@ def test_a_file_says_what_options_say(run: Run, db: DictConnection, file: Path) 
 def test_the_connectors_of_a_file_are_added_or_none(run: Run, refused: Refused, db: DictConnection, file: Path) -> None:
     """Several documents are several rows, in one transaction; a pipe is a file, too."""
     file.write_text(f"{SHOP}---\n{HOOK}---\n{HOOK}")
-    assert "a connector with this name exists already" in refused("add", "--file", str(file))
+    assert "this owner has a connector with this name already" in refused("add", "--file", str(file))
     assert "connector 'bad': unknown kind 'pyhton'" in refused(
         "add", "--file", "-", input=f"{SHOP}---\nconnector: bad\nkind: pyhton\n"
     )

@@ -101,7 +101,12 @@ def test_of_a_file_with_several_one_is_named(run: Run, refused: Refused, file: s
     several.write_text(Path(file).read_text() + "---\nconnector: other\nkind: webhook\nconfig: {conn_id: hook}\n")
     assert "has 2 connectors; say which: shop, other" in refused("preview", "--file", str(several))
     assert "has no connector named 'third'" in refused("preview", "third", "--file", str(several))
-    assert "POST /millrace/hooks/other" in run("preview", "other", "--file", str(several)).stdout
+    assert "POST /millrace/hooks/{id}" in run("preview", "other", "--file", str(several)).stdout
+    several.write_text(
+        several.read_text() + "---\nconnector: shop\nkind: webhook\nowner: bob\nconfig: {conn_id: hook}\n"
+    )
+    assert "has 3 connectors; say which: shop, other, shop" in refused("preview", "--file", str(several))
+    assert "has 2 connectors named 'shop'" in refused("preview", "shop", "--file", str(several))
 
 
 def test_a_preview_that_fails_has_exit_code_1(run: Run, shop: str) -> None:

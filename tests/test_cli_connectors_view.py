@@ -59,6 +59,25 @@ def test_list_says_beside_its_table_until_when_a_connector_waits(run: Run, db: D
     assert document(run("list", "--json"))[0]["not_before"] == "2100-01-02T03:04:05+00:00"
 
 
+def test_show_and_add_say_where_records_are_pushed_to(run: Run, db: DictConnection) -> None:
+    """The address is made of the id, which nobody knows before; of a kind that pulls there is none."""
+    assert "POST /millrace/hooks/1," in run("add", "hook", "webhook", "--set", "conn_id=a").stdout
+    assert "POST /millrace/hooks/1 " in run("show", "hook").stdout
+    assert document(run("show", "hook", "--json"))["pushed_to"] == "/millrace/hooks/1"
+    assert "hooks" not in run("add", "shop", *SHOP).stdout + run("show", "shop").stdout
+
+
+def test_a_name_of_several_owners_is_not_guessed(run: Run, refused: Refused, db: DictConnection) -> None:
+    """The error says which ids there are; by its id, each is found."""
+    for owner in ("ada", "bob"):
+        run("add", "shop", *SHOP, "--owner", owner)
+    for words in (["show"], ["pause"], ["records"], ["edit", "--timeout", "9s"], ["rm", "--yes"]):
+        assert "several owners have a connector named 'shop'; write the id: 1 (ada), 2 (bob)" in refused(
+            words[0], "shop", *words[1:]
+        )
+    assert document(run("show", "2", "--json"))["owner"] == "bob"
+
+
 def test_list_shows_how_far_a_connector_is(run: Run, db: DictConnection) -> None:
     """One line each: how often, the head of its log, when it pulled last, and what went wrong as a note beside it."""
     run("add", "shop", *SHOP, "--every", "90s")

@@ -184,7 +184,7 @@ def test_show_tells_everything(run: Run, db: DictConnection) -> None:
     assert "time left" not in failed
     assert "status     failed" in failed
     *_, header, attempt = failed.splitlines()
-    assert header.split() == ["attempt", "at", "(UTC)", "took", "code", "error"]
+    assert header.split() == ["attempt", "at", "(UTC)", "took", "code", "error", "request"]
     assert attempt.split() == ["1", "2026-01-01", "12:00:00.250", "0.12s", "503", "POST", "h", "503"]
     shown = document(run("show", "2", "--json"))
     assert (shown["lateness"], shown["time_left"], len(shown["attempts"])) == (0.25, None, 1)

@@ -8,6 +8,7 @@ import pytest
 
 from include.store import workflows
 from include.store.db import DictConnection, queries
+from tests.log_rows import add_connector
 from tests.workflow_commands import (
     URL,
     Refused,
@@ -45,6 +46,17 @@ def test_a_workflow_without_options_is_what_plain_sql_makes(run: Run, db: DictCo
     )
     settable = {str(row["column_name"]) for row in columns} - own - {"kind", "connector_id", "error"}
     assert settable == set(workflows.DEFAULTS)
+
+
+def test_a_connectors_name_means_the_one_of_the_same_owner(run: Run, refused: Refused, db: DictConnection) -> None:
+    """Of several owners' connectors of one name it is the workflow's owner's; if he has none, it is not guessed."""
+    ids = {owner: add_connector(db, "shop", owner=owner) for owner in ("admin", "ada", "bob")}
+    for words, owner in (("", "admin"), (" --owner ada", "ada"), (" --owner bob", "bob")):
+        run(f"workflows add w webhook --connector shop {URL}{words}")
+        assert one(db, "select connector_id from workflow order by id desc limit 1") == {"connector_id": ids[owner]}
+    unclear = refused(f"workflows add w webhook --connector shop {URL} --owner eve")
+    assert "several owners have a connector named 'shop'; write the id: " in unclear
+    assert [row["owner"] for row in document(run("workflows list --connector shop --owner bob --json"))] == ["bob"]
 
 
 def test_every_option_of_add_ends_up_in_its_column(run: Run, db: DictConnection, issues: int) -> None:

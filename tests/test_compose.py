@@ -15,6 +15,7 @@ from include.local.environment import Site, component_environment, read_settings
 from include.local.home import PROJECT, Home
 from include.local.keys import Keys
 from include.local.postgres_settings import DURABLE
+from include.local.run import Wishes
 from include.settings import Settings
 from tests.compose_file import EXAMPLE, FILLED, RAW, MissingError, compose, environment_of, filled
 
@@ -40,9 +41,9 @@ def test_a_compose_parser_takes_it() -> None:
 def test_what_up_starts_is_started_here_by_the_same_commands() -> None:
     """The topology that tests really run is the one in containers."""
     plain = airflow()
-    for component in airflow_components(SITE, {}):
+    for component in airflow_components(SITE, {}, Wishes(executor="celery")):
         assert SERVICES[component.name]["command"] == ["airflow", *component._command[len(plain) :]]
-    names = {component.name for component in airflow_components(SITE, {})}
+    names = {component.name for component in airflow_components(SITE, {}, Wishes())}
     assert {name for name, service in SERVICES.items() if "profiles" not in service} == names | {"postgres", "migrate"}
 
 

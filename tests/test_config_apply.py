@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from include.documents.invalid import InvalidDocumentError
-from include.errors import ConfigError, RefusedError, TakenError
+from include.errors import RefusedError, TakenError
 from include.store import jobs
 from include.store.db import DictConnection
 from tests.api_client import ADMIN, ALICE, VIEWER
@@ -203,11 +203,3 @@ def test_a_quota_counts_for_all_that_is_applied(db: DictConnection) -> None:
     with pytest.raises(RefusedError, match=r"documents\.0\.jobs\.c: quota: 2 rows are the most"):
         applied(db, {"jobs": {name: job() for name in "abc"}}, caller=ALICE)
     assert rows(db, "select name from job") == []
-
-
-def test_a_name_that_would_mean_two_connectors_is_not_exported(db: DictConnection) -> None:
-    """Where files cannot tell which connector a workflow reads, the export says which one to call otherwise."""
-    applied(db, {"owner": "bob", "connectors": {"b": connector(name="x")}}, {"workflows": {"w": workflow("x")}})
-    applied(db, {"connectors": {"x": connector(name="y")}})
-    with pytest.raises(ConfigError, match="give that another external_id"):
-        exported(db)

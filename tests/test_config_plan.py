@@ -43,8 +43,7 @@ def an_admin_kind(db: DictConnection) -> Document:
 
 
 def a_name(db: DictConnection) -> Document:
-    applied(db, {"owner": "bob", "connectors": {"b": connector(name="shop")}})
-    return {"connectors": {"a": connector(name="shop")}}
+    return {"connectors": {"a": connector(name="shop"), "b": connector(name="shop")}}
 
 
 def a_budget(db: DictConnection) -> Document:
@@ -66,7 +65,7 @@ def a_reader(db: DictConnection) -> Document:
         (a_quota, r"documents\.0\.jobs\.b: quota: 1 rows are the most"),
         (a_connection, r"documents\.0\.jobs\.a: conn_id: k is not among the connections"),
         (an_admin_kind, r"documents\.0\.jobs\.a: kind 'shell' is for admins"),
-        (a_name, r"documents\.0\.connectors\.a: a connector with this name exists already"),
+        (a_name, r"documents\.0\.connectors\.b: this owner has a connector with this name already"),
         (a_budget, r"documents\.0\.connectors\.a\.budget: there is no budget of this name"),
         (a_filter, r"documents\.0\.workflows\.a\.filter: it is not a path"),
         (a_reader, r"connectors\.a: workflows read its records"),

@@ -74,9 +74,9 @@ job_rows = st.fixed_dictionaries(
 ).filter(lambda row: row.get("jitter", timedelta(0)) <= row.get("every", timedelta.max))
 connector_rows = st.fixed_dictionaries(
     {
-        "name": names,
+        "name": st.one_of(st.sampled_from(["shop", "news"]), names),
         "owner": owners,
-        "external_id": keys,
+        "external_id": st.one_of(st.sampled_from([None, "shop", "news"]), keys),
         "kind": st.just("rest"),
         "config": st.fixed_dictionaries(
             {"base_url": st.just(URL), "path": st.just("a b"), "primary_key": st.just("on")}
@@ -116,7 +116,7 @@ def unique(rows: list[dict[str, Any]], *name: str) -> list[dict[str, Any]]:
     made=st.fixed_dictionaries(
         {
             "jobs": st.lists(job_rows, max_size=4),
-            "connectors": st.lists(connector_rows, min_size=1, max_size=3),
+            "connectors": st.lists(connector_rows, min_size=1, max_size=4),
             "workflows": st.lists(workflow_rows, max_size=4),
             "notify": st.dictionaries(owners, notifies, max_size=2),
         }
@@ -135,10 +135,9 @@ def test_an_export_applied_to_an_empty_database_is_exported_again_to_the_byte(
         configuration.write_notify(db, owner, None, notify)
     for row in unique(made["jobs"], "owner", "name"):
         jobs.insert(db, row)
-    ids = [(connectors.insert(db, row)["id"], row["owner"]) for row in unique(made["connectors"], "name")]
+    ids = [connectors.insert(db, row)["id"] for row in unique(made["connectors"], "owner", "name")]
     for row in unique(made["workflows"], "owner", "name"):
-        own = [connector for connector, owner in ids if owner == row["owner"]]
-        chosen = data.draw(st.sampled_from(own or [connector for connector, _ in ids]))
+        chosen = data.draw(st.sampled_from(ids))
         workflows.insert(db, {**row, "connector_id": chosen})
     before = exported(db)
     again = read(before, tmp_path)

@@ -14,8 +14,8 @@ import yaml
 from prometheus_client import Metric
 
 from include.api.metric_families import families
-from include.api.unfired import Unfired
 from include.local.home import PROJECT
+from include.shifts.unfired import Unfired
 from include.store.db import DictConnection
 from include.store.health import Sign
 from include.store.metrics import Airflow, Ended, Readings
@@ -47,6 +47,7 @@ def exposed() -> list[Metric]:
         each_connector=[row],
         workflows={},
         each_workflow=[behind],
+        warnings={},
         rows={"job": 1},
         built_seconds=1.0,
         airflow=Airflow({}, 1.0),

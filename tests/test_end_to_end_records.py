@@ -102,20 +102,23 @@ def test_python_of_ones_own_runs_on_a_worker(system: System) -> None:
 
 
 def test_pushed_records_are_stored_by_airflows_api_server(system: System) -> None:
-    """A delivery signed with the secret of an Airflow connection is stored once; one that is not is refused."""
+    """A delivery signed with the secret of an Airflow connection is stored once, by whichever of its addresses; one
+    that is not is refused, and the log says why."""
     system.api("POST", "/connections", {"connection_id": "hook", "conn_type": "generic", "password": "open sesame"})
     config = {"verify": "bearer", "conn_id": "hook", "primary_key": "id"}
     connector = system.insert("connector", name="pushed here", kind="webhook", config=config)
-    url = f"{system.facts['url']}/millrace/hooks/pushed here"
+    urls = [f"{system.facts['url']}/millrace/hooks/{address}" for address in (connector, "pushed here")]
     signed = {"Authorization": "Bearer open sesame"}
-    answers = [requests.post(url, json=[{"id": 1}, {"id": 2}], headers=signed, timeout=30) for _ in range(2)]
+    answers = [requests.post(url, json=[{"id": 1}, {"id": 2}], headers=signed, timeout=30) for url in urls]
     assert [(answer.status_code, answer.json()["positions"]) for answer in answers] == [(202, [1, 2])] * 2
-    refused = requests.post(url, json={"id": 3}, headers={"Authorization": "Bearer open"}, timeout=30)
+    refused = requests.post(urls[0], json={"id": 3}, headers={"Authorization": "Bearer open"}, timeout=30)
     assert refused.status_code == 401
     assert system.sql("select head from connector where id = %s", connector) == [{"head": 2}]
     shown = wait_for(lambda: _events(system, "pushed here"), "asset event")
     assert shown == [{"connector": "pushed here", "records": 2, "head": 2}]
-    assert "open sesame" not in system.millrace("logs", "api-server", "-n", "5000").stdout
+    logged = system.millrace("logs", "api-server", "-n", "5000").stdout
+    assert f"connector {connector}: the token in Authorization is not the right one" in logged
+    assert "open sesame" not in logged
 
 
 def _events(system: System, connector: str) -> list[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.airflow_run import write_dag
 from tests.airflow_system import OF_AIRFLOW  # isort: split
 
 from airflow.dag_processing.dagbag import DagBag
@@ -20,6 +21,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from include.local.home import PROJECT
+from include.store import shards
 from include.store.db import DictConnection
 from tests.log_rows import add_connector, append
 
@@ -49,14 +51,20 @@ def dag(airflow_session: Session) -> Iterator[DAG]:
 
 @pytest.mark.e2e
 def test_it_runs_on_new_records_and_deals_with_each_once(
-    dag: DAG, ours: DictConnection, capfd: pytest.CaptureFixture[str]
+    dag: DAG, airflow_session: Session, ours: DictConnection, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """New records of its connector, and of no other, queue it; each run goes on where the one before it ended."""
+    """New records of its connector, and of no other, not even one of that name that is somebody else's, queue it; each
+    run goes on where the one before it ended."""
     queued = "select count(*) as runs from public.asset_dag_run_queue where target_dag_id = 'on_new_records'"
-    append(ours, add_connector(ours, "another"), [{"n": 0}])
+    hook = {"config": {"conn_id": "hook"}}
+    others = [add_connector(ours, "another", **hook), add_connector(ours, "github issues", owner="alice", **hook)]
+    connector = add_connector(ours, "github issues", **hook)
+    for row in shards.rows_by_id(ours, "connector", [*others, connector]):
+        write_dag(airflow_session, row)
+    for other in others:
+        append(ours, other, [{"n": 0}])
     ours.execute("select tell_airflow_of_records()")
     assert ours.execute(queued).fetchone() == {"runs": 0}
-    connector = add_connector(ours, "github issues")
     append(ours, connector, [{"n": 1}, {"n": 2}])
     ours.execute("select tell_airflow_of_records()")
     assert ours.execute(queued).fetchone() == {"runs": 1}

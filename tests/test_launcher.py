@@ -125,9 +125,9 @@ def test_a_changed_lock_is_installed(checkout: Checkout) -> None:
     assert len(checkout.installs()) == 3
 
 
-@pytest.mark.parametrize("command", ["test", "check"])
+@pytest.mark.parametrize("command", ["test", "check", "audit"])
 def test_tests_and_checks_have_their_own_packages(checkout: Checkout, command: str) -> None:
-    """`test` and `check` install the second lock too, and only they do."""
+    """`test`, `check` and `audit` install the second lock too, and only such commands do."""
     checkout.add_python("python3", "3.11")
     checkout.run("status")
     assert len(checkout.installs()) == 1

@@ -12,7 +12,7 @@ from include.settings import Settings
 ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
-    {"errors", "wall_cron", "deadline", "host"},
+    {"errors", "wall_cron", "deadline", "host", "clock"},
     {"schedule", "retry", "times", "user_function"},
     {"model", "fires"},
     {"settings", "templates", "webhook_signature"},

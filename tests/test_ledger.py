@@ -83,6 +83,18 @@ async def test_nothing_is_said_to_have_started_before_it_was_due(database_url: s
     assert one(db, "select status, started_at from execution") == {"status": "running", "started_at": due}
 
 
+async def test_attempts_that_somebody_edited_keep_no_outcome_from_being_written(
+    database_url: str, db: DictConnection
+) -> None:
+    """Outcomes are written many at once: one row whose attempts are no list any more does not fail the others."""
+    async with ledger(database_url) as owner:
+        wishes = [await wish(owner, add_job(db, name=name)) for name in ("edited", "other")]
+        claims = await asyncio.gather(*map(owner.claim, wishes))
+        db.execute("update execution set attempts = '{}' where job_id = %s", (wishes[0].job_id,))
+        assert all(await asyncio.gather(*(owner.finish(result(*pair)) for pair in zip(wishes, claims, strict=True))))
+    assert [row["attempts"] for row in db.execute("select attempts from execution")] == [[{"attempt": 1}]] * 2
+
+
 async def test_asking_twice_is_answered_alike(database_url: str, db: DictConnection) -> None:
     """A claim whose answer was lost with the connection is granted again to the same shift, as the same attempt."""
     job_id = add_job(db)

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from airflow.providers.celery.get_provider_info import get_provider_info
 
 from include.errors import ConfigError, MillraceError
 from include.local.components import Supervised
@@ -84,6 +85,20 @@ def test_a_component_that_ends_is_started_again_but_not_in_a_frenzy(tmp_path: Pa
     assert component.failures >= 2
 
 
+def test_components_may_have_as_many_files_open_as_the_machine_allows() -> None:
+    """A triggerer has one for each shift, and shells begin with a limit that a thousand of them reach."""
+    program = (
+        "import resource\n"
+        "from include.local.supervise import allow_many_files\n"
+        "limit = resource.RLIMIT_NOFILE\n"
+        "resource.setrlimit(limit, (256, min(resource.getrlimit(limit)[1], 4096)))\n"
+        "allow_many_files()\n"
+        "assert resource.getrlimit(limit) == (4096, 4096), resource.getrlimit(limit)\n"
+        "allow_many_files()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
+
+
 def test_a_log_does_not_grow_without_bound(tmp_path: Path) -> None:
     """A large log is put aside, and who writes it goes on at the beginning of an empty one."""
     log = tmp_path / "log"
@@ -101,12 +116,16 @@ def test_every_setting_exists_in_the_installed_airflow() -> None:
     assert spec is not None
     assert spec.submodule_search_locations
     file = Path(spec.submodule_search_locations[0]) / "config_templates" / "config.yml"
+    sections = {**yaml.safe_load(file.read_text()), **get_provider_info()["config"]}
     known = {
         f"AIRFLOW__{section}__{option}".upper()
-        for section, content in yaml.safe_load(file.read_text()).items()
+        for section, content in sections.items()
         for option in content["options"]
     }
-    site = Site(Home(Path("/nowhere")), Database("postgresql://a:b@c/d"), Keys("a", "b", "c", "d"), 8080, demo=False)
+    keys = Keys("a", "b", "c", "d")
+    site = Site(
+        Home(Path("/nowhere")), Database("postgresql://a:b@c/d"), keys, 8080, demo=False, broker_url="redis://r"
+    )
     used = {name for name in component_environment(site, inherited={}) if name.startswith("AIRFLOW__")}
     assert used - known == set()
 

@@ -64,15 +64,21 @@ def test_a_row_without_a_schedule_is_a_dag_to_trigger(insert: Insert) -> None:
 
 
 def test_retries_are_airflows_where_a_run_is_one_occurrence(insert: Insert) -> None:
-    """A slow schedule's tries are seen in Airflow; a fast one's run holds many occurrences, and is not tried again."""
+    """Slower than once a minute, tries are seen in Airflow; else a run holds many occurrences, and is not tried again:
+    but on a worker, which a shift would occupy."""
     policy = {"retries": 5, "retry_delay": timedelta(seconds=7), "retry_backoff": 3}
-    slow = insert(name="slow", every=timedelta(minutes=1), **policy)
-    fast = insert(name="fast", every=timedelta(seconds=59), **policy)
+    slow = insert(name="slow", every=timedelta(seconds=61), **policy)
+    fast = insert(name="fast", every=timedelta(minutes=1), **policy)
+    minutely = insert(name="minutely", cron="* * * * *", **policy)
+    code = {"kind": "python", "payload": {"function": "example:greet"}}
+    worker = insert(name="worker", every=timedelta(minutes=1), **policy, **code)
     dags = row_dags("job", 0)
-    (task,) = dags[f"job_{slow}"].tasks
-    assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (5, timedelta(seconds=7), 3)
-    (task,) = dags[f"job_{fast}"].tasks
-    assert task.retries == 0
+    for own in (slow, worker):
+        (task,) = dags[f"job_{own}"].tasks
+        assert (task.retries, task.retry_delay, task.retry_exponential_backoff) == (5, timedelta(seconds=7), 3)
+    for shared in (fast, minutely):
+        (task,) = dags[f"job_{shared}"].tasks
+        assert task.retries == 0
 
 
 def test_building_twice_gives_the_same_bytes(insert: Insert) -> None:

@@ -58,7 +58,28 @@ def test_a_connector_is_a_dag_and_an_asset(ours: DictConnection) -> None:
     assert (dag.dag_id, dag.dag_display_name) == (f"connector_{id}", "Issues of ours")
     assert dag.tags == {"connector", "rest", "owner:ada@example.org"}
     assert isinstance(task, ShiftOperator)
-    assert task.outlets == [Asset("millrace://connector/Issues of ours")]
+    assert task.outlets == [Asset("millrace://connector/ada@example.org/Issues of ours")]
+
+
+@pytest.mark.usefixtures("ours")
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("a/b", "c"), ("a", "b/c")),
+        (("a", "b/c"), ("a", "b%2Fc")),
+        (("a", "b"), ("a", "b/")),
+        (("a", "b#1"), ("a", "b#2")),
+        (("a", "b"), ("a", "b?")),
+        (("a", "b"), ("a\t", "b")),
+    ],
+)
+def test_no_two_connectors_are_one_asset(ours: DictConnection, one: tuple[str, str], other: tuple[str, str]) -> None:
+    """Whatever owners and names have in them: neither by its name, nor by the URI that Airflow makes of it."""
+    ids = [add_rest(ours, name, owner=owner) for owner, name in (one, other)]
+    outlets = [dag_of("connector", id).tasks[0].outlets for id in ids]
+    (first,), (second,) = outlets
+    assert (first.name, second.name) == (first.uri, second.uri)
+    assert first.name != second.name
 
 
 @pytest.mark.usefixtures("ours")
@@ -169,10 +190,13 @@ def write_consumer(session: Session, name: str, schedule: Any) -> None:
 
 
 def test_new_records_are_an_event_of_the_asset(airflow_session: Session, ours: DictConnection) -> None:
-    """However records come in, Airflow has one event for all since the last, with their number; DAGs are queued."""
-    id = add_rest(ours, "my issues")
-    write(airflow_session, ours, "connector", id)
-    write_consumer(airflow_session, "consumer", [Asset("millrace://connector/my issues")])
+    """However records come in, Airflow has one event for all since the last, with their number; DAGs are queued, and
+    not by a connector of the same name that is somebody else's."""
+    id, others = add_rest(ours, "my issues", owner="ada@example.org"), add_rest(ours, "my issues")
+    for connector in (id, others):
+        write(airflow_session, ours, "connector", connector)
+    name = "millrace://connector/ada@example.org/my issues"
+    write_consumer(airflow_session, "consumer", [Asset(name)])
     airflow_session.execute(text("update dag set is_paused = false where dag_id = 'consumer'"))
     airflow_session.commit()
     tell = "select tell_airflow_of_records() as told"
@@ -184,12 +208,31 @@ def test_new_records_are_an_event_of_the_asset(airflow_session: Session, ours: D
     (event,) = airflow_session.scalars(select(AssetEvent)).all()
     assert event.extra == {"connector": "my issues", "records": 4, "head": 4}
     asset = airflow_session.scalars(select(AssetModel).where(AssetModel.id == event.asset_id)).one()
-    assert asset.name == "millrace://connector/my issues"
+    assert asset.name == name
     queued = airflow_session.execute(text("select target_dag_id from asset_dag_run_queue")).scalars().all()
     assert queued == ["consumer"]
     append(ours, id, [5], first=5)
     ours.execute(tell)
     assert len(airflow_session.scalars(select(AssetEvent)).all()) == 2
+    airflow_session.execute(text("delete from asset_dag_run_queue"))
+    airflow_session.commit()
+    append(ours, others, [1])
+    assert ours.execute(tell).fetchone() == {"told": 1}
+    assert airflow_session.execute(text("select target_dag_id from asset_dag_run_queue")).all() == []
+
+
+def test_an_asset_that_another_dag_calls_so_is_not_the_connectors(
+    airflow_session: Session, ours: DictConnection
+) -> None:
+    """Two assets of one name and different URIs hold nothing up: the event is that of the connector's DAG."""
+    id = add_rest(ours, "orders")
+    name = "millrace://connector/admin/orders"
+    write_consumer(airflow_session, "consumer", [Asset(name=name, uri="s3://elsewhere/orders")])
+    write(airflow_session, ours, "connector", id)
+    append(ours, id, [1])
+    assert ours.execute("select tell_airflow_of_records() as told").fetchone() == {"told": 1}
+    (uri,) = airflow_session.execute(text("select uri from asset_event e join asset a on a.id = e.asset_id")).scalars()
+    assert uri == name
 
 
 def test_news_that_nobody_knows_the_asset_of_is_kept(airflow_session: Session, ours: DictConnection) -> None:

@@ -12,10 +12,13 @@ import pytest
 from tests.airflow_run import Deferred
 from tests.airflow_system import OF_AIRFLOW, a_job  # isort: split
 
+from airflow._shared.timezones import timezone
+from airflow.jobs.job import Job
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import handle_event_submit
 from airflow.models.xcom import XComModel
 from airflow.triggers.base import BaseTaskEndEvent, TriggerEvent
+from airflow.utils.net import get_hostname
 from sqlalchemy import Float, text
 from sqlalchemy.orm import Session
 
@@ -174,6 +177,26 @@ def test_triggers_of_others_are_airflows(deferred: Callable[..., Deferred]) -> N
     task = run.submit(ending("failed"))
     assert task.state == "up_for_retry"
     assert run.count("callback") == 1
+
+
+@pytest.mark.parametrize("place", ["here", "elsewhere"])
+def test_each_event_is_a_sign_of_life(deferred: Callable[..., Deferred], place: str) -> None:
+    """Airflow gives one when all events of a round are through, which may be thousands; none of another triggerer's."""
+    register()  # anew: there has been no sign a moment ago
+    run = deferred()
+    long_ago = timezone.utcnow() - timedelta(hours=1)
+    triggerer = Job(job_type="TriggererJob", state="running", latest_heartbeat=long_ago)
+    triggerer.hostname = get_hostname() if place == "here" else place
+    run.session.add(triggerer)
+    run.session.flush()
+    run.session.execute(text("update public.trigger set triggerer_id = :id"), {"id": triggerer.id})
+    run.session.commit()
+    try:
+        assert run.submit(ending("success")).state == "success"
+        assert (triggerer.latest_heartbeat > long_ago) is (place == "here")
+    finally:
+        run.session.delete(triggerer)
+        run.session.commit()
 
 
 def test_registering_twice_is_harmless(deferred: Callable[..., Deferred]) -> None:

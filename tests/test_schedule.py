@@ -155,6 +155,27 @@ def test_fast_means_more_than_once_a_minute(fields: dict[str, Any], wanted: bool
 @pytest.mark.parametrize(
     ("fields", "wanted"),
     [
+        ({"every": 5 * SECOND}, True),
+        ({"every": MINUTE}, True),
+        ({"every": MINUTE + TICK}, False),
+        ({"cron": "* * * * *"}, True),
+        ({"cron": "*/1 9-17 * * 1-5"}, True),
+        ({"cron": "0 * * * * *"}, True),
+        ({"cron": "0,30 0 9 * * *"}, True),
+        ({"cron": "0,1 9 * * *"}, False),
+        ({"cron": "@hourly"}, False),
+        ({"run_at": ANCHOR}, False),
+        ({}, False),
+    ],
+)
+def test_minutely_means_every_minute_of_some_hours(fields: dict[str, Any], wanted: bool) -> None:
+    """Sixty seconds exactly is minutely, and so is whatever is fast; two minutes of a day that follow are not."""
+    assert plan(**fields).is_minutely is wanted
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
         ({"every": 5 * SECOND}, "every 5 s"),
         ({"every": timedelta(seconds=1.5)}, "every 1.5 s"),
         ({"every": 90 * MINUTE}, "every 90 min"),

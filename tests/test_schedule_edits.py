@@ -16,6 +16,7 @@ from tests.airflow_system import OF_AIRFLOW  # isort: split
 
 from airflow.timetables.base import TimeRestriction
 
+from include import registry
 from include.model import Job
 from include.orchestration.timetable import ShiftTimetable
 from include.schedule import Schedule
@@ -86,7 +87,7 @@ async def schedule_as_airflow_does(job: Edited, post: Post, done: asyncio.Event)
     while not done.is_set():
         row: Job | None = await post.ledger.job(job.id)
         assert row is not None
-        table = ShiftTimetable(row.schedule, row.schedule_changed_at, _LEAD, _LENGTH)
+        table = ShiftTimetable(row.schedule, row.schedule_changed_at, _LEAD, _LENGTH, registry.holds_many(row))
         info = table.next_dagrun_info(last_automated_data_interval=last, restriction=_ANY)
         if info is not None and info.run_after <= utcnow():
             last = info.data_interval

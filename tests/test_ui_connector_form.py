@@ -86,7 +86,7 @@ def test_a_filled_in_form_is_a_connector(pages: Pages, db: DictConnection) -> No
         ({"budget": "nobody's"}, "budget", "there is no budget"),
         ({"alert_after": "x"}, "alert_after", ""),
         ({"notify": "[1]"}, "notify", ""),
-        ({"name": "taken"}, "name", "exists already"),
+        ({"name": "taken"}, "name", "this owner has a connector with this name already"),
     ],
 )
 def test_what_is_wrong_is_said_beside_its_field(

@@ -158,8 +158,9 @@ def sent_by(page: str) -> list[str]:
 
 def test_the_address_of_what_is_pushed_is_shown_with_how_to_sign(pages: Pages) -> None:
     """The example of the page is signed as the connector lays down: Standard Webhooks, HMAC, or a bearer token."""
-    standard = sent_by(pages.get(f"/connectors/{add_pushed(pages, 'all orders')}").text)
-    assert standard[0] == "http://millrace.test/hooks/all%20orders"
+    connector = add_pushed(pages, "all orders")
+    standard = sent_by(pages.get(f"/connectors/{connector}").text)
+    assert standard[0] == f"http://millrace.test/hooks/{connector}"
     given = dict(line.split(": ", 1) for line in standard if ": " in line and line[0] != "{")
     signed = f"{given['webhook-id']}.{given['webhook-timestamp']}.{standard[-1]}".encode()
     expected = base64.b64encode(hmac.digest(b"secret", signed, "sha256")).decode()

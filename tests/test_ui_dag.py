@@ -76,6 +76,7 @@ def test_its_buttons_act_on_the_row(pages: Pages, db: DictConnection, table: str
         ("job_x", 200, "made by a file of its own"),
         ("millrace_timers", 200, "It sends the timers of everybody"),
         ("millrace_trial", 200, "It tries settings of jobs out"),
+        ("millrace_upkeep", 200, "It removes what is older than is kept"),
         ("job_99", 404, "Its job was deleted"),
         ("job_" + "9" * 18, 404, "Its job was deleted"),
         ("%3Cb%3E", 200, "&lt;b&gt;"),

@@ -55,6 +55,7 @@ def test_what_is_filled_in_is_run_once(pages: Pages, db: DictConnection, receive
     assert page.status_code == 200
     assert asked == [{"n": 1}]
     assert 'class="badge success"' in part(page.text)
+    assert f"POST {url}" in part(page.text)
     assert "&lt;script&gt;" in part(page.text)
     again = form_of(page.text, "job-form")
     assert (again["retries"], again["payload.url"], again["key"]) == (["7"], [url], form["key"])

@@ -106,3 +106,25 @@ def test_pages_work_below_a_path(below_a_path: TestClient, db: DictConnection) -
     done = below_a_path.post(f"{ui}/jobs/{job_id}/pause", headers=given, follow_redirects=False)
     assert done.headers["location"] == f"{ui}/jobs?kind=ping"
     assert f"Path={ui};" in done.headers["set-cookie"]
+
+
+def test_pages_are_asked_for_as_http_has_it(pages: Pages, db: DictConnection) -> None:
+    """HEAD is answered as GET is, without the page; what an address is not for is refused with what it is for."""
+    job_id = add_job(db, owner=ADMIN.name)
+    client, caller = pages._client, {"X-Caller": ADMIN.name}
+    for path in ("/", "/jobs", f"/jobs/{job_id}", "/nothing"):
+        seen, asked = (client.request(method, f"/ui{path}", headers=caller) for method in ("GET", "HEAD"))
+        assert asked.status_code == seen.status_code
+        assert asked.headers["content-type"] == seen.headers["content-type"]
+    for method, path, allowed in (
+        ("PUT", "/jobs", "GET, HEAD"),
+        ("DELETE", f"/jobs/{job_id}", "GET, HEAD"),
+        ("POST", "/executions", "GET, HEAD"),
+        ("GET", f"/jobs/{job_id}/pause", "POST"),
+        ("PATCH", "/timers/new", "GET, HEAD, POST"),
+    ):
+        refused = client.request(method, f"/ui{path}", headers=caller)
+        assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+        assert "<h1>Method Not Allowed</h1>" in refused.text
+    assert client.request("PUT", "/ui/nothing", headers=caller).status_code == 404
+    assert client.request("PUT", "/ui/jobs", follow_redirects=False).status_code == 303

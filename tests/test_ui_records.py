@@ -123,7 +123,44 @@ def test_others_records_are_not_there(pages: Pages, db: DictConnection, shop: in
     assert "of alice" in pages.as_(ADMIN).get("/records", connector=shop).text
 
 
+def test_connectors_of_one_name_are_told_apart(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Who sees those of several owners sees whose each is; a name that is there once stands alone."""
+    bobs, news = add_connector(db, "shop", owner="bob"), add_connector(db, "news", owner="bob")
+    page = pages.as_(ADMIN).get("/records", connector=bobs).text
+    assert f'<option value="{shop}">shop (alice)</option>' in page
+    assert f'<option value="{bobs}" selected>shop (bob)</option>' in page
+    assert f'<option value="{news}">news</option>' in page
+    assert f'<option value="{shop}">shop</option>' in pages.get("/records").text
+
+
 @pytest.mark.parametrize("connector", ["x", "-1", "9" * 30, "0"])
 def test_a_connector_that_cannot_be_is_said(pages: Pages, connector: str) -> None:
     """An address that somebody has written is answered with a page that says what is wrong."""
     assert pages.get("/records", connector=connector).status_code in (404, 422)
+
+
+def test_where_there_are_too_many_to_list_a_connector_is_named(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Its name, or its number, is typed; who sees several of one name chooses among them."""
+    many = "select 'a ' || number, 'webhook', 'alice' from generate_series(1, 500) as number"
+    db.execute(f"insert into connector (name, kind, owner) {many}".encode())
+    append(db, shop, [{"title": "the only one"}])
+    assert '<input name="connector"' in pages.get("/records").text
+    for said in ("shop", str(shop)):
+        assert "the only one" in html.unescape(pages.get("/records", connector=said).text)
+    assert "No connector has “zz”" in pages.get("/records", connector="zz").text
+    add_connector(db, "shop", owner="bob")
+    assert "the only one" in pages.get("/records", connector="shop").text
+    both = pages.as_(ADMIN).get("/records", connector="shop").text
+    assert "Which connector?" in both
+    assert "shop (alice)" in both
+    assert "shop (bob)" in both
+
+
+def test_a_large_record_is_cut_and_can_be_had_as_a_whole(pages: Pages, db: DictConnection, shop: int) -> None:
+    """The page shows the beginning of it, and leads to all of it as JSON."""
+    payload = {"items": [{"number": number} for number in range(60_000)]}
+    append(db, shop, [payload])
+    page = pages.get(f"/records/{shop}/1").text
+    assert len(page) < 150_000
+    assert "the rest is not shown" in page
+    assert f'<a href="/api/v1/connectors/{shop}/records/1" download' in page

@@ -61,3 +61,21 @@ def test_what_nobody_touches_is_saved_as_it_was(watched: Watched, db: DictConnec
     assert db.execute(read).fetchall() == [before]
     assert db.execute("select name from job").fetchall() == [{"name": "renamed"}]
     assert watched.wrong == []
+
+
+def test_which_of_two_is_asked_before_saving(watched: Watched, db: DictConnection) -> None:
+    """A wall time that the clocks show twice asks which is meant as soon as it is typed, and the next times follow."""
+    page = watched.page("/jobs/new")
+    page.get_by_role("radio", name="Once").check()
+    page.get_by_label("Time zone").fill("Europe/Berlin")
+    which = page.get_by_label("Once at: the clocks go back, which of the two")
+    expect(which).to_have_count(0)
+    page.get_by_label("Once at", exact=True).fill("2030-10-27T02:30")
+    expect(which).to_have_count(1)
+    expect(page.locator("fieldset.schedule .next")).to_contain_text("twice on that day; choose which of the two")
+    which.select_option(label="the second: 02:30 CET (UTC+01:00)")
+    expect(page.locator("fieldset.schedule .fires li")).to_contain_text("02:30:00 CET (UTC+01:00)")
+    expect(which).to_have_value("second")
+    page.get_by_label("Once at", exact=True).fill("2030-10-27T04:30")
+    expect(which).to_have_count(0)
+    assert watched.wrong == []

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from include.store.db import DictConnection
-from tests.api_client import ALICE, BOB, VIEWER, ok
+from tests.api_client import ADMIN, ALICE, BOB, VIEWER, ok
 from tests.html_form import form_of, wrong_at
 from tests.log_rows import add_connector, append
 from tests.ui_client import Pages, pages_of
@@ -121,6 +121,28 @@ def test_a_connector_of_somebody_else_is_not_there(pages: Pages, db: DictConnect
     form = {**filled_in(page), "do": "save", "name": "x", "payload.url": URL, "connector": "shop"}
     assert "there is no connector" in wrong_at(bob.send("/workflows/new", form).text, "connector")
     assert rows(db) == []
+
+
+def test_an_admin_chooses_among_connectors_of_one_name(pages: Pages, db: DictConnection, shop: int) -> None:
+    """Each says whose it is; a name that is written and that several have is refused beside the field."""
+    bobs, mine = add_connector(db, "shop", owner="bob"), add_connector(db, "news", owner="admin")
+    admin = pages.as_(ADMIN)
+    page = admin.get("/workflows/new", kind="webhook", connector=bobs).text
+    for connector, label in ((shop, "shop (alice)"), (mine, "news")):
+        assert f'<option value="{connector}">{label}</option>' in page
+    assert f'<option value="{bobs}" selected>shop (bob)</option>' in page
+    form = {**filled_in(page), "do": "save", "name": "crm", "payload.url": URL}
+    unclear = admin.send("/workflows/new", form | {"connector": "shop"})
+    assert f"say by connector_id: {shop} (alice), {bobs} (bob)" in wrong_at(unclear.text, "connector")
+    assert "there is no connector with id 999" in wrong_at(
+        admin.send("/workflows/new", form | {"connector": "999"}).text, "connector"
+    )
+    assert admin.send("/workflows/new", form | {"connector": "a\0"}).status_code == 422
+    assert rows(db) == []
+    assert "crm is created." in admin.send("/workflows/new", form).text
+    assert db.execute("select connector_id, owner from workflow").fetchall() == [
+        {"connector_id": bobs, "owner": "admin"}
+    ]
 
 
 def made(pages: Pages) -> int:

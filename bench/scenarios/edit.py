@@ -28,6 +28,7 @@ class Options:
 
 SMALL = Options(jobs=50, every=4, edits=5, pauses=2, new=2, seconds=10)
 _LONGEST_ARMING = 600
+_FEW = 1000  # among more rows, a new one may take longer
 _GRACE_SECONDS = 1.0  # the old row may fire this long after the commit
 _BETWEEN_EDITS = 0.1
 _BETWEEN_NEW = 1.0
@@ -60,7 +61,8 @@ def run(stage: Stage, options: Options) -> Result:
     unseen = len(edited_at.keys() - new_path)
     result.demand(unseen == 0, f"{unseen} edited jobs never called the new path")
     result.aim(stale == 0, f"{stale} calls with the old row after {_GRACE_SECONDS:g} s (0)")
-    result.aim(p95 is not None and p95 <= 6, f"new row to armed p95 {p95 or 0:.1f} s (at most 6 s)")
+    most = 6 if options.jobs <= _FEW else 10
+    result.aim(p95 is not None and p95 <= most, f"new row to armed p95 {p95 or 0:.1f} s (at most {most} s)")
     return result
 
 

@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +45,7 @@ class Command:
     """A program with its arguments, and all that it is given: its whole environment, where it runs, and for how long.
 
     Its standard input is empty; or, where there is an `order`, a socket from which it reads that and into which it may
-    write an answer.
+    write an answer. `hide` takes out of its output what nobody may see.
     """
 
     arguments: Sequence[str]
@@ -53,6 +53,7 @@ class Command:
     directory: str
     timeout_seconds: float
     order: bytes | None = None
+    hide: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ class _Guarded:
 
     def __init__(self, command: Command) -> None:
         self._command = command
-        self._output = OutputLog()
+        self._output = OutputLog(command.hide)
         self._heard = b""
         self._answer = b""
         self._to_send = memoryview(command.order or b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from include.actions._verdict import EXCERPT_CHARACTERS
 
@@ -19,10 +20,11 @@ class OutputLog:
     """Takes output as it comes, in pieces of any size, and keeps no more of it than a line and a tail.
 
     A line of more than `LINE_BYTES` is logged in parts. After `LOGGED_BYTES`, a line counting as 64 more than it has,
-    only the end is kept.
+    only the end is kept. `hide` takes out of each text what nobody may see.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hide: Callable[[str], str] = str) -> None:
+        self._hide = hide
         self.total = 0
         self._line = b""
         self._tail = b""
@@ -50,7 +52,7 @@ class OutputLog:
     @property
     def excerpt(self) -> str:
         """The end of the output, at most `EXCERPT_CHARACTERS`."""
-        return _text(self._tail)[-EXCERPT_CHARACTERS:]
+        return self._hide(_text(self._tail))[-EXCERPT_CHARACTERS:]
 
     def _log(self, line: bytes) -> None:
         for start in range(0, max(len(line), 1), LINE_BYTES):
@@ -58,7 +60,7 @@ class OutputLog:
                 return
             part = line[start : start + LINE_BYTES]
             self._budget -= len(part) + _COST_OF_A_LINE
-            log.info("%s", _text(part.removesuffix(b"\r")))
+            log.info("%s", self._hide(_text(part.removesuffix(b"\r"))))
 
 
 def _text(data: bytes) -> str:

@@ -117,6 +117,10 @@ async def act(call: Call[Config]) -> Output:
     deadline = time.monotonic() + call.timeout_seconds
     server = server_of(call.connection)
     sender = _sender(config, server, call.connection.id)
+    for name, receivers in (("to", config.to), ("cc", config.cc), ("bcc", config.bcc)):
+        if receivers:
+            call.sent[name] = named(receivers)
+    call.sent["subject"] = config.subject
     attachments = await fetched(config.attachments, call.http, call.timeout_seconds)
     letter = Letter(
         sender=sender,

@@ -56,6 +56,7 @@ class Config(model.Config):
 def act(call: Call[Config]) -> Output:
     """Return what the function returned."""
     config = call.config
+    call.sent["function"] = config.function
     order = {
         "package": settings().user_code,
         "function": config.function,
@@ -71,6 +72,7 @@ def act(call: Call[Config]) -> Output:
             directory=_PROJECT,
             timeout_seconds=call.timeout_seconds,
             order=json.dumps(order).encode(),
+            hide=call.hide,
         )
     )
     return _judge(config.function, ended)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, field_validator
@@ -91,6 +92,7 @@ def act(call: Call[Config]) -> Output:
     """Return the exit code if it is an expected one."""
     config = call.config
     _refuse_unless(settings().allow_shell)
+    call.sent["command"] = config.command if isinstance(config.command, str) else shlex.join(config.command)
     ended = run(
         Command(
             arguments=["/bin/sh", "-c", config.command] if isinstance(config.command, str) else config.command,

@@ -15,6 +15,7 @@ from include import model
 from include.actions._fields import Url, to_json
 from include.actions._slack_connection import Destination, destination_of
 from include.actions._slack_verdict import judge_slack
+from include.egress import parse_url
 from include.errors import ConfigError
 from include.model import Call, Output
 
@@ -84,6 +85,10 @@ async def act(call: Call[Config]) -> Output:
     """Return where the message is; `ConfigError` if the connection cannot be used."""
     config = call.config
     to = _destination(config, call.connection)
+    # Whoever knows the rest of a webhook's URL can post.
+    call.sent.update(method="POST", url=f"{parse_url(to.url).origin()}/***")
+    if config.channel is not None:
+        call.sent["channel"] = config.channel
     reply = await call.http.request(
         "POST",
         to.url,

@@ -86,6 +86,7 @@ def act(call: Call[Config]) -> Output:
         raise ConfigError("kind 'sql' needs Airflow, which has the connections")
     if call.config.read_only and not _is_postgres(named):
         raise ConfigError(f"read_only works with connections of type postgres, and {named.id!r} is {named.type}")
+    call.sent["sql"] = ";\n".join(call.config.sql)
     with _explaining(call, named, "connecting"):
         connection = call.open_database(named)
     try:

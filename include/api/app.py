@@ -34,6 +34,7 @@ from include.api.routes import (
     stats,
     timers,
     trials,
+    warnings,
     workflows,
 )
 from include.api.threads import Threads
@@ -59,6 +60,7 @@ ROUTES = (
     kinds,
     audit,
     stats,
+    warnings,
     owners,
     config,
 )

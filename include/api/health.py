@@ -16,10 +16,11 @@ from pydantic import BaseModel, Field
 from include.api.answer import answer, response
 from include.api.remembered import Remembered
 from include.api.route import api_router
-from include.api.unfired import GRACE, Unfired, UnfiredWatch, watch_of
+from include.api.unfired import watch_of
 from include.documents.fields import ShownInstant
 from include.errors import MillraceError
 from include.settings import Settings
+from include.shifts.unfired import GRACE, Unfired, UnfiredWatch
 from include.store import health as signs
 from include.store.db import connect
 from include.store.health import COMPONENTS, Sign

@@ -15,9 +15,10 @@ from prometheus_client.core import (
 )
 
 from include.api.openapi import VERSION
-from include.api.unfired import Unfired
+from include.shifts.unfired import Unfired
 from include.store.health import Sign
 from include.store.metrics import Airflow, Ended, Readings, Row, Totals
+from include.store.watchdog import WHATS
 
 _STATUSES = {
     "job": ("success", "failed", "skipped", "missed", "cancelled"),
@@ -38,6 +39,7 @@ def families(
     yield from _timers(readings)
     yield from _records(readings)
     yield _by("dead_letters", "What has failed for good and waits for a person.", "source", readings.dead_letters)
+    yield _by("warnings", "Warnings of the watchdog that are open.", "what", readings.warnings, WHATS)
     yield _by("rows", "About how many rows each table has.", "table", readings.rows)
     yield from _airflow(readings.airflow, readings.built_seconds)
     yield from _components(signs, now)

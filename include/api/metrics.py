@@ -24,9 +24,10 @@ from include.api.metric_families import families
 from include.api.problem import problems
 from include.api.remembered import Remembered
 from include.api.route import api_router
-from include.api.unfired import UnfiredWatch, watch_of
+from include.api.unfired import watch_of
 from include.errors import RefusedError, RetryableError
 from include.settings import Settings
+from include.shifts.unfired import UnfiredWatch
 from include.store import health
 from include.store.db import connect
 from include.store.metrics import Meter

@@ -38,6 +38,7 @@ _SCHEMES = {
 # What parameters mean that are the same wherever they are.
 _PARAMETERS = {
     "accept": "OpenMetrics, if it is asked for; else Prometheus' text format.",
+    "address": "The id of a connector; or its name, which means the one that has had it for longest.",
     "authorization": "`Bearer` and the token of `MILLRACE_METRICS_TOKEN`, if that is set.",
     "conn_id": "Only of this connection.",
     "connector_id": "The id of a connector.",
@@ -45,7 +46,7 @@ _PARAMETERS = {
     "job_id": "The id of a job.",
     "kind": "Only of this kind.",
     "n": "How many.",
-    "name": "Only rows with this name; of a hook, the name of its connector.",
+    "name": "Only rows with this name.",
     "operation": "Only what was done so.",
     "source": "What it was: a job's execution, a timer, or a workflow's record.",
     "state": "Only rows in this state.",

@@ -76,7 +76,9 @@ class Preview(Shown):
         description="Settings that the records do not bear out, such as a `primary_key` that none of them has."
     )
     error: str | None
-    pushed_to: str | None = Field(description="Where records are pushed to, if the kind does not pull.")
+    pushed_to: str | None = Field(
+        description="Where records are pushed to, if the kind does not pull; `{id}` in it is the id that it will have."
+    )
 
 
 async def answer_preview(request: Request, connector: Connector, pages: int) -> Response:

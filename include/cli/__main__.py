@@ -12,8 +12,12 @@ import typer
 
 from include.cli import system
 from include.cli.apply import apply
+from include.cli.audit import audit
 from include.cli.export import export
 from include.cli.migrate import migrate
+from include.cli.sbom import sbom
+from include.cli.upkeep import upkeep
+from include.cli.warnings import warnings
 from include.errors import MillraceError
 
 _PROJECT = Path(__file__).parents[2]
@@ -59,6 +63,10 @@ def _application(command: str) -> typer.Typer:
     app.command()(export)
     app.command()(apply)
     app.command()(migrate)
+    app.command()(sbom)
+    app.command()(audit)
+    app.command()(upkeep)
+    app.command()(warnings)
     _pass_on(app, "bench", ["-m", "bench"], "Measure: `./millrace bench SCENARIO [--json FILE]`.")
     _pass_on(app, "test", ["-m", "include.cli.tests"], "Run the tests, with the arguments of pytest.", at=_PROJECT)
     _pass_on(app, "check", ["-m", "include.cli.check"], "Check style and types, as CI does.", at=_PROJECT)

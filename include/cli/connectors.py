@@ -25,7 +25,7 @@ from include.cli.connectors_view import (
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson
 from include.cli.output import note, print_json, print_line, print_table
-from include.cli.row_edits import defect
+from include.cli.row_edits import defect, hook_of
 from include.store import connectors
 from include.store.rows import connector_from_row
 from include.times import utcnow
@@ -82,11 +82,14 @@ def show(name_or_id: NameOrId, as_json: AsJson = False) -> None:
         records = connectors.records(db, row["id"], limit=_SHOWN)
         readers = connectors.readers(db, row["id"])
     row["error"] = row["error"] or defect(connector_from_row(row))
+    pushed_to = hook_of(row)
     if as_json:
-        print_json({**connector_document(row, now), "records": records, "workflows": readers})
+        print_json({**connector_document(row, now), "pushed_to": pushed_to, "records": records, "workflows": readers})
         return
     for label, cell in described(row, now):
         print_line(f"{label:<12} {cell.text}", cell.style)
+    if pushed_to is not None:
+        print_line(f"{'pushed to':<12} POST {pushed_to}   on the host and port of Airflow's UI")
     if (problem := trouble(row)) is not None:
         print_line(f"{'error':<12} {problem}", "bold red")
     for number, line in enumerate(json.dumps(row["config"], indent=2, ensure_ascii=False).splitlines()):

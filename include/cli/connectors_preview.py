@@ -67,12 +67,16 @@ def _stored(name_or_id: str | None) -> Connector:
 
 
 def _from_file(file: str, name: str | None) -> Connector:
-    rows = {row["name"]: row for row in from_file(file)}
+    rows = from_file(file)
+    names = ", ".join(row["name"] for row in rows)
     if name is None and len(rows) > 1:
-        raise ConfigError(f"{file} has {len(rows)} connectors; say which: {', '.join(rows)}")
-    if name is not None and name not in rows:
-        raise ConfigError(f"{file} has no connector named {name!r}; it has {', '.join(rows)}")
-    return judged(rows[name or next(iter(rows))], utcnow())
+        raise ConfigError(f"{file} has {len(rows)} connectors; say which: {names}")
+    found = [row for row in rows if name in (None, row["name"])]
+    if not found:
+        raise ConfigError(f"{file} has no connector named {name!r}; it has {names}")
+    if len(found) > 1:
+        raise ConfigError(f"{file} has {len(found)} connectors named {name!r}; leave one of them in it")
+    return judged(found[0], utcnow())
 
 
 def _made(connector: Connector, pages: int, environment: dict[str, str]) -> Preview:

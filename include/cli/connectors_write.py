@@ -12,7 +12,7 @@ from include.cli.connectors_view import connector_document
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
 from include.cli.output import note, print_json, print_line
-from include.cli.row_edits import checked_name, new_settings, vet
+from include.cli.row_edits import checked_name, hook_of, new_settings, vet
 from include.cli.row_files import read_rows
 from include.errors import ConfigError
 from include.model import Connector
@@ -37,7 +37,7 @@ _UNSTORED: dict[str, Any] = {
 @taking_options
 def add(
     options: Options,
-    name: Annotated[str | None, typer.Argument(help="A name that no other connector has.")] = None,
+    name: Annotated[str | None, typer.Argument(help="A name that no other connector of this owner has.")] = None,
     kind: Annotated[
         str | None, typer.Argument(help="Where records come from: a file of include/connectors, such as rest or feed.")
     ] = None,
@@ -136,5 +136,7 @@ def _columns(name: str, kind: str, options: Options) -> dict[str, Any]:
 def _print_written(done: str, row: Row) -> None:
     connector = connector_from_row(row)
     print_line(f"{done} connector {connector.id} ({connector.name}): {connector.kind}, {connector.schedule.describe()}")
+    if (pushed_to := hook_of(row)) is not None:
+        print_line(f"records are pushed to it by POST {pushed_to}, on the host and port of Airflow's UI")
     if not connector.is_active:
         print_line(f"paused; `./millrace connectors resume {connector.id}` puts it on duty")

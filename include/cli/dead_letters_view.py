@@ -6,18 +6,17 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from include.cli.attempts_view import ATTEMPT_HEADERS, attempt_rows
 from include.cli.output import Cell, print_line, print_table
 from include.shifts.blot import Blot, secrets_in_request
 from include.store.dead_letters import instant
 from include.store.edits import Row
-from include.times import spell_duration, spell_instant
+from include.times import spell_instant
 
 HEADERS = ("id", "of", "owner", "what", "status", "attempts", "when (UTC)", "error")
-_ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")
 _STYLES = {"dead": "red", "redriving": "yellow", "redriven": "green", "discarded": "dim"}
 _GONE = "no longer kept"
 _REMOVED = "(removed)"
@@ -39,7 +38,7 @@ def letter_cells(row: Row) -> list[Cell | str]:
         row["owner"] or "",
         _what(row),
         Cell(row["status"], _STYLES[row["status"]]),
-        str(len(row["attempts"])),
+        str(len(row["attempts"]) if isinstance(row["attempts"], list) else 1),
         spell_instant(instant(row)),
         Cell(row["error"] or "", "red"),
     ]
@@ -54,7 +53,7 @@ def print_letter(row: Row) -> None:
             print_line(f"{'' if number else label:<10} {line}", style)
     if row["attempts"]:
         print_line()
-        print_table(_ATTEMPT_HEADERS, [_attempt_cells(attempt) for attempt in row["attempts"]])
+        print_table(ATTEMPT_HEADERS, attempt_rows(row["attempts"]))
 
 
 def _of(row: Row) -> str:
@@ -126,21 +125,10 @@ def _outcome(row: Row, now: str) -> Iterator[tuple[str, str]]:
         yield "error", row["error"]
     if row["reason"] is not None:
         yield "reason", row["reason"]
-    answers = (row["output"] or {}, *reversed(row["attempts"]))
+    attempts = row["attempts"] if isinstance(row["attempts"], list) else []
+    answers = [said for said in (row["output"], *reversed(attempts)) if isinstance(said, dict)]
     if (answer := next((said["excerpt"] for said in answers if said.get("excerpt")), None)) is not None:
         yield "answer", str(answer)
-
-
-def _attempt_cells(attempt: dict[str, Any]) -> list[Cell | str]:
-    took = timedelta(milliseconds=round(attempt.get("ms", 0)))
-    at = spell_instant(datetime.fromisoformat(attempt["at"])) if "at" in attempt else ""
-    return [
-        str(attempt.get("attempt", "")),
-        at,
-        spell_duration(took),
-        str(attempt.get("code", "")),
-        Cell(attempt.get("error", ""), "red"),
-    ]
 
 
 def _indented(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from include.cli import jobs_run, jobs_state, jobs_why, jobs_write
+from include.cli import jobs_run, jobs_state, jobs_try, jobs_why, jobs_write
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, NameOrId
 from include.cli.jobs_view import (
@@ -222,6 +222,7 @@ _COMMANDS: dict[str, Callable[..., None]] = {
     "pause": jobs_state.pause,
     "resume": jobs_state.resume,
     "run": jobs_run.run,
+    "try": jobs_try.try_,
     "rm": jobs_state.rm,
     "executions": executions,
     "next": next_,

@@ -141,7 +141,10 @@ def _started(row: Row) -> str:
 
 
 def _error(row: Row) -> str:
-    return row["error"] or (row["attempts"][-1].get("error", "") if row["attempts"] else "")
+    if row["error"] or not isinstance(row["attempts"], list) or not row["attempts"]:
+        return row["error"] or ""
+    last = row["attempts"][-1]
+    return str(last.get("error", "")) if isinstance(last, dict) else str(last)
 
 
 def _rounded(length: timedelta) -> timedelta:

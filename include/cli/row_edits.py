@@ -8,7 +8,7 @@ from typing import Any
 from include.cli.payload import assign, read_payload
 from include.errors import ConfigError
 from include.model import Connector, Job, Workflow
-from include.store.edits import is_id
+from include.store.edits import Row, is_id
 
 
 def checked_name(name: str) -> str:
@@ -53,3 +53,10 @@ def defect(row: Job | Connector | Workflow) -> str | None:
     except ConfigError as error:
         return str(error)
     return None
+
+
+def hook_of(row: Row) -> str | None:
+    """Where records are pushed to, if they are pushed to this connector."""
+    from include.documents.push_address import push_address  # brings the kinds, too
+
+    return push_address(row["kind"], row["id"])

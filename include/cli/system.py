@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,16 +30,30 @@ def up(
         int | None, typer.Option(min=1, max=65535, help="The UI's port; default: 8080, or the next free one.")
     ] = None,
     no_demo: Annotated[bool, typer.Option("--no-demo", help="No demo rows, no echo server.")] = False,
+    schedulers: Annotated[int, typer.Option(min=1, help="How many schedulers, which share the work.")] = 1,
+    triggerers: Annotated[
+        int, typer.Option(min=1, help="How many triggerers, which share the work; no more than there are cores.")
+    ] = 1,
+    executor: Annotated[
+        Literal["local", "celery"],
+        typer.Option(help="celery: what runs on workers does so in a Celery worker, by way of this machine's Redis."),
+    ] = "local",
 ) -> None:
-    """Start everything, and show what is executed until Ctrl-C, which ends it all."""
+    """Start everything, and show what is executed until Ctrl-C, which ends it all.
+
+    Example: ./millrace up --detach
+
+    As on many machines: ./millrace up --schedulers 2 --triggerers 2 --executor celery
+    """
     from include.local import system
     from include.local.home import Home
     from include.local.run import Wishes
 
     home = Home.from_environment()
-    started = system.start(home, Wishes(port, demo=not no_demo), stay=detach, say=_say)
+    wishes = Wishes(port, not no_demo, schedulers, triggerers, executor)
+    started = system.start(home, wishes, stay=detach, say=_say)
     if not started.fresh:
-        _say("already running")
+        _say("already running, as it was started")
     print(f"\n  {started.run.url}   user: {started.run.user}   password: {started.run.password}", flush=True)
     print("".join(f"  {line}\n" for line in _other_users(home)), flush=True)
     if detach:

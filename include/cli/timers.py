@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from include.cli.attempts_view import ATTEMPT_HEADERS, attempt_rows
 from include.cli.database import open_database
 from include.cli.jobs_options import AsJson, taking_options
 from include.cli.output import note, print_json, print_line, print_table
 from include.cli.timers_options import Ids, Options
 from include.cli.timers_view import (
-    ATTEMPT_HEADERS,
     LIST_HEADERS,
-    attempt_rows,
     described,
     listed_cells,
     spell_left,
@@ -117,7 +116,7 @@ def show(
         print_line(f"{'' if number else 'body':<10} {line}")
     if row["attempts"]:
         print_line()
-        print_table(ATTEMPT_HEADERS, attempt_rows(row))
+        print_table(ATTEMPT_HEADERS, attempt_rows(row["attempts"]))
 
 
 def cancel(ids: Ids, as_json: AsJson = False) -> None:

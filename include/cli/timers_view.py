@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
@@ -15,7 +14,6 @@ from include.store.timers import time_left
 from include.times import spell_duration, spell_instant
 
 LIST_HEADERS = ("id", "owner", "status", "due (UTC)", "time left", "attempt", "fired (UTC)", "late ms", "host", "error")
-ATTEMPT_HEADERS = ("attempt", "at (UTC)", "took", "code", "error")
 
 _STYLES = {"pending": "", "firing": "cyan", "fired": "green", "failed": "red", "cancelled": "dim"}
 
@@ -60,20 +58,6 @@ def described(row: Row, now: datetime) -> list[tuple[str, Cell]]:
     ]
     cells = [(label, cell if isinstance(cell, Cell) else Cell(cell)) for label, cell in lines]
     return [(label, cell) for label, cell in cells if cell.text]
-
-
-def attempt_rows(row: Row) -> Sequence[Sequence[Cell | str]]:
-    """A line for each attempt."""
-    return [
-        [
-            str(attempt.get("attempt", "")),
-            spell_instant(datetime.fromisoformat(attempt["at"])),
-            spell_duration(timedelta(milliseconds=round(attempt["ms"]))) if "ms" in attempt else "",
-            str(attempt.get("code", "")),
-            Cell(attempt.get("error", ""), "red"),
-        ]
-        for attempt in row["attempts"]
-    ]
 
 
 def _status_cell(row: Row) -> Cell:

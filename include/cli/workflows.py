@@ -56,7 +56,7 @@ def list_workflows(
     now = utcnow()
     paused = None if active is None else not active
     with open_database() as db:
-        connector_id = None if connector is None else connectors.find(db, connector)["id"]
+        connector_id = None if connector is None else connectors.find(db, connector, owner)["id"]
         rows = workflows.page(
             db,
             owner=owner,

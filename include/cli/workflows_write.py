@@ -43,7 +43,7 @@ def add(
     columns = {"name": checked_name(name), "kind": kind, **options.columns(now)}
     columns |= new_settings("payload", {}, options.payload, options.payload_file, options.assignments)
     with open_database() as db:
-        source = connectors.find(db, connector)
+        source = connectors.find(db, connector, columns.get("owner", DEFAULTS["owner"]))
         columns["connector_id"] = source["id"]
         started_at = columns.get("started_at", now)
         judged = {**DEFAULTS, **columns, "started_at": started_at, "schedule_changed_at": now, **_UNSTORED}

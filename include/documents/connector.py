@@ -10,6 +10,7 @@ import psycopg
 from pydantic import Field
 
 from include import registry
+from include.documents.caller import Caller
 from include.documents.fields import (
     Document,
     Duration,
@@ -28,6 +29,7 @@ from include.documents.fields import (
 )
 from include.documents.invalid import InvalidDocumentError
 from include.documents.permits import connections_of_source
+from include.documents.push_address import push_address
 from include.documents.state import pull_state
 from include.documents.table import Table
 from include.errors import RefusedError
@@ -47,10 +49,7 @@ _SECOND = timedelta(seconds=1)
 class ConnectorSettings(Document):
     """A connector: where records come from (`kind` and `config`), and how often they are pulled (`every`)."""
 
-    name: Name = Field(
-        description="A name that no other connector has, whosever it is: it is the address of what is pushed.",
-        examples=["shop orders"],
-    )
+    name: Name = Field(description="A name that no other connector of the owner has.", examples=["shop orders"])
     external_id: ExternalId | None = Field(
         None, description="Your own name for the row; creating it again is no second row."
     )
@@ -112,6 +111,10 @@ class Connector(Shown):
     error: str | None = Field(description="Why the row cannot run.")
     schedule: str = Field(description="Its schedule in words.", examples=["every 5 min"])
     dag_id: str = Field(description="Its DAG in Airflow.", examples=["connector_42"])
+    pushed_to: str | None = Field(
+        description="The path of the URL that records are pushed to; null: of a kind that is not.",
+        examples=["/millrace/hooks/42"],
+    )
     next: ShownInstant | None = Field(description="When it is pulled next.")
     cursor: Any = Field(description="Where the next pull goes on; null: at the beginning.")
     head: int = Field(description="The position of the newest record: how many there are.")
@@ -135,6 +138,7 @@ def document(row: Row, now: datetime) -> dict[str, Any]:
         **row,
         "schedule": connector.schedule.describe(),
         "dag_id": connector.dag_id,
+        "pushed_to": push_address(connector.kind, connector.id),
         "state": pull_state(row, now).partition(" ")[0],
         "next": fires[0] if fires else None,
     }
@@ -156,7 +160,7 @@ def candidate(columns: Mapping[str, Any], stored: Row | None) -> ConnectorRow:
     return connector
 
 
-def _columns(db: DictConnection, owner: str | None, settings: ConnectorSettings, stored: Row | None) -> dict[str, Any]:
+def _columns(db: DictConnection, caller: Caller, settings: ConnectorSettings, stored: Row | None) -> dict[str, Any]:
     if settings.budget is not None and budgets.get(db, settings.budget) is None:
         raise InvalidDocumentError([("budget", NO_BUDGET)])
     return settings.model_dump(round_trip=True)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from include.documents.attempt import Attempts
+from include.documents import attempt
+from include.documents.attempt import WholeAttempts
 from include.documents.caller import Caller
 from include.documents.fields import Document, Id, Instant, Shown, ShownInstant, Text
 from include.errors import RefusedError
@@ -85,7 +86,7 @@ class DeadLetter(Shown):
 class DeadLetterDetail(DeadLetter):
     """One dead letter, with every attempt and, where it is one, the record."""
 
-    attempts: Attempts
+    attempts: WholeAttempts
     output: Any = Field(None, description="What came back last.")
     record: dict[str, Any] | None = Field(None, description="Of a workflow: what was to be processed.")
 
@@ -141,7 +142,9 @@ def get(db: DictConnection, caller: Caller, source: Source, text: str) -> Row:
         whole = dead_letters.by_id(db, row["id"])
         if whole is None:
             raise _missing([Ref(source=source, id=text)])
-        return whole
+        row = whole
+    if source != "timer":
+        row = {**row, "attempts": attempt.for_caller(db, caller, source, row[f"{source}_id"], row["attempts"])}
     return row
 
 

@@ -49,7 +49,7 @@ def add(db: DictConnection, table: Table[D], caller: Caller, settings: D) -> Cre
     """`create`, for one of many: whoever adds them checks the quota once all are there."""
     caller.check_writes()
     owner = caller.owner(getattr(settings, "owner", None))
-    columns = {**table.columns(db, caller.sees, settings, None), "owner": owner}
+    columns = {**table.columns(db, caller, settings, None), "owner": owner}
     external_id = columns.get("external_id")
     # Admins have no quota: only a row that somebody else may be adding at this moment must be waited for.
     if not caller.is_admin or external_id is not None:
@@ -69,7 +69,7 @@ def replace(db: DictConnection, table: Table[D], caller: Caller, before: Row, se
     """Set everything that a person may set, to what the settings say or else to its default; the owner stays."""
     caller.check_writes()
     owner = caller.owner(getattr(settings, "owner", None), before["owner"])
-    columns = {**table.columns(db, caller.sees, settings, before), "owner": owner}
+    columns = {**table.columns(db, caller, settings, before), "owner": owner}
     changes = {name: value for name, value in columns.items() if not same(before[name], value)}
     if not changes:
         return before

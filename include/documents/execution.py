@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from include.documents.attempt import Attempts
+from include.documents.attempt import Attempts, WholeAttempts
 from include.documents.fields import Instant, Seconds, Shown, ShownInstant
 from include.model import Status
 from include.store.edits import Row
@@ -44,7 +44,7 @@ class Execution(Shown):
     reason: str | None = Field(description="Why it was skipped, missed or cancelled, or waits.")
     origin: str = Field(description="`schedule`, or `manual`: by hand.")
     attempt: int = Field(description="The number of the last attempt; 0: none has begun.")
-    attempts: Attempts = Field(description="Those that have ended: when, how long (`ms`), and what came back.")
+    attempts: Attempts = Field(description="Those that have ended: when, how long, and what came back.")
     started_at: ShownInstant | None
     finished_at: ShownInstant | None
     lateness: Seconds | None = Field(description="How much later than due the first attempt began.")
@@ -68,10 +68,12 @@ class ExecutedBy(Shown):
 
 
 class WholeExecution(Execution):
-    """The same, with what it was executed by."""
+    """The same, with what it was executed by, and what each attempt has sent."""
 
+    attempts: WholeAttempts = Field(description="Those that have ended: when, how long, what was sent, what came back.")
     request: ExecutedBy | None = Field(
-        description="What the job said at `config_revision`; null where that is not known any more."
+        description="What the job said at `config_revision`, by which the last attempt was claimed; null where that is"
+        " not known any more. What an attempt has sent is in its own `request`."
     )
 
 
@@ -110,6 +112,6 @@ def duration(row: Row) -> timedelta | None:
 
 def code(row: Row) -> int | None:
     """The status code of its last attempt."""
-    last = row["attempts"][-1] if row["attempts"] else None
+    last = row["attempts"][-1] if isinstance(row["attempts"], list) and row["attempts"] else None
     found = last.get("code") if isinstance(last, dict) else None
     return found if isinstance(found, int) else None  # whatever plain SQL has put there

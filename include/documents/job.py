@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from include import registry
+from include.documents.caller import Caller
 from include.documents.fields import (
     ActionKind,
     Duration,
@@ -192,7 +193,7 @@ def check_to_come(settings: JobSettings, now: datetime) -> None:
 _UNSTORED: dict[str, Any] = {"id": 0, "revision": 0, "schedule_revision": 0, "error": None}
 
 
-def _columns(db: DictConnection, owner: str | None, settings: JobSettings, stored: Row | None) -> dict[str, Any]:
+def _columns(db: DictConnection, caller: Caller, settings: JobSettings, stored: Row | None) -> dict[str, Any]:
     return settings.model_dump(round_trip=True)
 
 

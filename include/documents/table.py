@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
+from include.documents.caller import Caller
 from include.documents.fields import Document
 from include.store.db import DictConnection
 from include.store.edits import Row
@@ -37,7 +38,7 @@ class Table(Generic[D]):
     insert: Callable[[DictConnection, Mapping[str, Any]], Row]
     change: Callable[[DictConnection, int, Mapping[str, Any]], Row]
     remove: Callable[[DictConnection, Sequence[int]], list[Row]]
-    columns: Callable[[DictConnection, str | None, D, Row | None], dict[str, Any]]
+    columns: Callable[[DictConnection, Caller, D, Row | None], dict[str, Any]]
     judge: Callable[[Mapping[str, Any], Row | None], None]
     connections: Callable[[Mapping[str, Any]], frozenset[str]]
     code: str = "payload"

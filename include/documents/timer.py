@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from include import registry
 from include.documents import permits
-from include.documents.attempt import Attempts
+from include.documents.attempt import WholeAttempts
 from include.documents.caller import Caller
 from include.documents.edits import Created
 from include.documents.fields import (
@@ -119,7 +119,7 @@ class Timer(ShownRetry):
     timeout: Seconds
     delivery: str
     attempt: int = Field(description="How many attempts have begun.")
-    attempts: Attempts = Field(description="What became of each attempt.")
+    attempts: WholeAttempts = Field(description="What each attempt has sent, and what became of it.")
     fired_at: ShownInstant | None = Field(description="When the first attempt began.")
     finished_at: ShownInstant | None
     lateness: Seconds | None = Field(description="From `due_at` to the first attempt; known once that has ended.")

@@ -63,6 +63,11 @@ def rewind(db: DictConnection, row: Row, to: str, now: datetime, words: Words) -
             f"workflow {row['name']!r} is at {mark.position}: {words.to} {to} (position {target}) is not before it; "
             f"{words.skip} goes ahead",
         )
+    if target < mark.pruned:
+        raise ConfigError(
+            f"{words.to}: the log begins with record {mark.pruned + 1}, and what was before it is no longer kept; "
+            f"position {mark.pruned} is as far back as it goes"
+        )
     workflows.move(db, row["id"], target, goes_on=True)
     again = mark.position - max(target, min(mark.oldest - 1, mark.position))
     lost = mark.position - target - again

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from include import registry
+from include.documents.caller import Caller
 from include.documents.fields import (
     ActionKind,
     Duration,
@@ -52,9 +53,11 @@ class WorkflowSettings(RetrySettings):
     owner: Owner | None = Field(None, description="Whose it is; yours, unless you are an admin.")
     connector: Annotated[str, Field(min_length=1, max_length=200), Storable] | None = Field(
         None,
-        description="The name of the connector whose records it processes; it cannot change.",
+        description="The name of the connector whose records it processes; it cannot change. It means the one of the "
+        "workflow's owner, or else the only one of that name that you see.",
         examples=["issues"],
     )
+    connector_owner: Owner | None = Field(None, description="Whose connector that is, where it is somebody else's.")
     connector_id: Id | None = Field(None, description="Instead of its name, the connector's id.")
     kind: ActionKind = Field(description="What it does; `GET /kinds` describes them.", examples=["webhook"])
     payload: JsonObject = Field(
@@ -186,33 +189,42 @@ class _Workflows(Table[WorkflowSettings]):
 _UNSTORED: dict[str, Any] = {"id": 0, "connector": "", "revision": 0, "error": None}
 
 
-def _columns(db: DictConnection, owner: str | None, settings: WorkflowSettings, stored: Row | None) -> dict[str, Any]:
+def _columns(db: DictConnection, caller: Caller, settings: WorkflowSettings, stored: Row | None) -> dict[str, Any]:
     if wrong := workflows.unreadable(db, filter=settings.filter, start_from=settings.start_from):
         raise InvalidDocumentError(wrong)
     columns = settings.model_dump(round_trip=True)
-    del columns["connector"]
-    columns["connector_id"] = _connector_id(db, owner, settings, stored)
+    del columns["connector"], columns["connector_owner"]
+    columns["connector_id"] = _connector_id(db, caller, settings, stored)
     if settings.started_at is None:
         del columns["started_at"]
     return columns
 
 
-def _connector_id(db: DictConnection, owner: str | None, settings: WorkflowSettings, stored: Row | None) -> int:
-    """The connector's id; `InvalidDocumentError` if the caller sees none such, or if it is another one than before."""
-    name, given = settings.connector, settings.connector_id
+def _connector_id(db: DictConnection, caller: Caller, settings: WorkflowSettings, stored: Row | None) -> int:
+    """The connector's id; `InvalidDocumentError` if the caller sees none such, or several, or if it is another one than
+    before."""
+    name, given, whose = settings.connector, settings.connector_id, settings.connector_owner
     if stored is not None:
         before: int = stored["connector_id"]
-        if name not in (None, stored["connector"]) or given not in (None, before):
+        owner = stored["connector_owner"] or stored["owner"]
+        if name not in (None, stored["connector"]) or given not in (None, before) or whose not in (None, owner):
             said = "it cannot change, for the watermark is a position in its log; add a new workflow instead"
             raise InvalidDocumentError([("connector", said)])
         return before
-    found = workflows.connector_of_new(db, name, given, owner)
-    if found is None:
-        meant = [f"named {name!r}"] if name is not None else []
-        meant += [f"with id {given}"] if given is not None else []
-        place = "connector_id" if name is None else "connector"
-        raise InvalidDocumentError([(place, f"there is no connector {' and '.join(meant)}")])
-    return found
+    found = workflows.connectors_of_new(db, name, given, caller.sees)
+    own = settings.owner or caller.name
+    if whose is not None or any(row["owner"] == own for row in found):
+        found = [row for row in found if row["owner"] == (whose or own)]
+    if len(found) == 1:
+        return int(found[0]["id"])
+    place = "connector_id" if name is None else "connector"
+    if found:
+        listed = ", ".join(f"{row['id']} ({row['owner']})" for row in found)
+        raise InvalidDocumentError([(place, f"several owners have one named {name!r}; say by connector_id: {listed}")])
+    meant = [f"named {name!r}"] if name is not None else []
+    meant += [f"with id {given}"] if given is not None else []
+    meant += [f"of {whose!r}"] if whose is not None else []
+    raise InvalidDocumentError([(place, f"there is no connector {' and '.join(meant)}")])
 
 
 def _judge(columns: Mapping[str, Any], stored: Row | None) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 from include.local import run
 from include.local.environment import Site
 from include.local.home import PROJECT
+from include.local.hostname import COMPONENT
 from include.local.processes import Child, Identity, end
+from include.local.run import Wishes
 
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0)
 _STEADY_SECONDS = 60.0
@@ -57,24 +59,51 @@ class Supervised:
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return True
 
+    def kill(self) -> None:
+        """End the process and all that it started, for it does not answer; `tend` starts it again."""
+        if self._child is not None:
+            end([self._child.identity], grace_seconds=0)
+
     def record(self) -> run.Component | None:
         if self._child is None:
             return None
         return run.Component(self._child.identity, self._started_at, self.restarts)
 
 
-def airflow_components(site: Site, environment: Mapping[str, str]) -> list[Supervised]:
-    """Airflow's four. The API server reads task logs from the disk, so nobody needs to serve them."""
+def airflow_components(site: Site, environment: Mapping[str, str], wishes: Wishes) -> list[Supervised]:
+    """Airflow's, as many as wished for: `triggerer`, `triggerer-2` and so on.
+
+    The API server reads task logs from the disk, so nobody needs to serve them.
+    """
     commands = {
         "api-server": ["api-server"],
-        "scheduler": ["scheduler", "--skip-serve-logs"],
+        **{name: ["scheduler", "--skip-serve-logs"] for name in _names("scheduler", wishes.schedulers)},
         "dag-processor": ["dag-processor"],
-        "triggerer": ["triggerer", "--skip-serve-logs"],
+        **{name: ["triggerer", "--skip-serve-logs"] for name in _names("triggerer", wishes.triggerers)},
     }
+    if wishes.executor == "celery":
+        commands["worker"] = ["celery", "worker", "--skip-serve-logs"]
     return [
-        Supervised(name, airflow(*arguments), log_file=site.home.log(name), environment=environment)
+        Supervised(
+            name,
+            airflow(*arguments),
+            log_file=site.home.log(name),
+            environment={**environment, **_of_its_own(name)},
+        )
         for name, arguments in commands.items()
     ]
+
+
+def redis_component(site: Site, command: list[str], environment: Mapping[str, str]) -> Supervised:
+    return Supervised("redis", command, log_file=site.home.log("redis"), environment=environment)
+
+
+def _names(component: str, number: int) -> list[str]:
+    return [component if place == 1 else f"{component}-{place}" for place in range(1, number + 1)]
+
+
+def _of_its_own(name: str) -> dict[str, str]:
+    return {COMPONENT: name, "AIRFLOW__CORE__HOSTNAME_CALLABLE": "include.local.hostname.hostname"}
 
 
 def demo_component(site: Site, port: int, environment: Mapping[str, str]) -> Supervised:

@@ -29,6 +29,7 @@ class Site:
     keys: Keys
     port: int
     demo: bool
+    broker_url: str | None = None  # of Celery; without it, what runs on workers runs in processes of the scheduler's
 
     @property
     def host(self) -> str:
@@ -66,11 +67,23 @@ def component_environment(site: Site, inherited: Mapping[str, str] = os.environ)
         **{name: value for name, value in inherited.items() if name not in _FOREIGN},
         USERS: with_admin(inherited.get(USERS, "")),
         **_of_this_machine(site),
+        **_of_celery(site),
     }
     if site.demo:
         allowed = (inherited.get("MILLRACE_EGRESS_ALLOW", ""), _LOOPBACK_NETWORKS)
         environment["MILLRACE_EGRESS_ALLOW"] = ",".join(filter(None, allowed))
     return environment
+
+
+def _of_celery(site: Site) -> dict[str, str]:
+    if site.broker_url is None:
+        return {}
+    return {
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CELERY__BROKER_URL": site.broker_url,
+        # The outcomes of tasks are in the database, as everything else that must not be lost.
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{site.database.for_airflow}",
+    }
 
 
 def _of_this_machine(site: Site) -> dict[str, str]:

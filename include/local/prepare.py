@@ -25,9 +25,15 @@ _OLDEST_POSTGRES = 14
 
 
 def check_server(database_url: str) -> None:
-    """Raise if the database does not answer, or is of a version that lacks what our SQL needs."""
+    """Raise if the database does not answer, or not itself, or is of a version that lacks what our SQL needs."""
     with connect(database_url, via="migrate") as db:
         version_number = db.info.server_version // 10_000
+        arrived = db.execute("select current_setting('millrace.via', true) as via").fetchone()
+    if arrived != {"via": "migrate"}:
+        raise ConfigError(
+            "between here and PostgreSQL is a pooler, such as PgBouncer, that drops what connections ask for; give the "
+            "address of PostgreSQL itself. Airflow's own connections may go through it: docs/deploy.md"
+        )
     if version_number < _OLDEST_POSTGRES:
         raise ConfigError(f"PostgreSQL {_OLDEST_POSTGRES} or newer is needed, and DATABASE_URL is {version_number}")
 

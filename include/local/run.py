@@ -4,20 +4,36 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, get_args
 
-from include.errors import MillraceError
+from include.errors import ConfigError, MillraceError
 from include.local.files import write_private
 from include.local.home import Home
 from include.local.processes import Identity
 
+Executor = Literal["local", "celery"]
+MOST = 16  # schedulers, or triggerers, on one machine
+
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the user asked for: a port (None: 8080, or the next one that is free), and whether to show the demo."""
+    """What the user asked for: a port (None: 8080, or the next one that is free), whether to show the demo, how many.
+
+    `executor`: what runs on workers runs in processes of the scheduler's, or in a Celery worker, by way of Redis.
+    """
 
     port: int | None = None
     demo: bool = True
+    schedulers: int = 1
+    triggerers: int = 1
+    executor: Executor = "local"
+
+    def __post_init__(self) -> None:
+        for what, number in (("schedulers", self.schedulers), ("triggerers", self.triggerers)):
+            if not 1 <= number <= MOST:
+                raise ConfigError(f"{what}: from 1 to {MOST}, not {number}")
+        if self.executor not in get_args(Executor):
+            raise ConfigError(f"executor: {' or '.join(get_args(Executor))}, not {self.executor!r}")
 
 
 @dataclass(frozen=True, slots=True)

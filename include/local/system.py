@@ -14,10 +14,12 @@ from typing import IO, Any
 
 from include.errors import MillraceError
 from include.local.health import health
+from include.local.health import unwell as parts_unwell
 from include.local.home import PROJECT, Home
 from include.local.postgres import Postgres
 from include.local.processes import Identity, end, open_log
 from include.local.run import Run, Wishes
+from include.local.signs import states
 
 _STOP_SECONDS = 90
 _TAKE_OVER_SECONDS = 20  # the longest that a supervisor may need for the remains of its predecessor
@@ -86,7 +88,8 @@ def status(home: Home) -> dict[str, Any] | None:
     run = running(home)
     if run is None:
         return None
-    states = health(run.url)
+    airflow = health(run.url)
+    found = states(run.database_url, run.components)
     return {
         "url": run.url,
         "user": run.user,
@@ -94,11 +97,11 @@ def status(home: Home) -> dict[str, Any] | None:
         "database_url": run.database_url,
         "ready": run.ready,
         "demo": run.demo,
-        "health": states,
+        "health": airflow,
         "components": {
             name: {
                 "pid": component.identity.pid,
-                "state": _state(states.get(name.replace("-", "_")), component.identity),
+                "state": found[name],
                 "started_at": component.started_at,
                 "restarts": component.restarts,
             }
@@ -107,16 +110,19 @@ def status(home: Home) -> dict[str, Any] | None:
     }
 
 
-def _state(reported: str | None, identity: Identity) -> str:
-    if not identity.is_alive():
-        return "down"
-    return reported if reported is not None and reported != "unknown" else "running"
+def unwell(run: Run) -> list[str]:
+    """What is not healthy: parts of Airflow as it tells itself, and each component that is down or silent."""
+    found = states(run.database_url, run.components)
+    silent = [name for name, state in found.items() if state not in ("healthy", "running")]
+    return list(dict.fromkeys([*parts_unwell(health(run.url)), *silent]))
 
 
 def _spawn(home: Home, wishes: Wishes, *, stay: bool) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "include.local.supervise"]
     command += ["--port", str(wishes.port)] if wishes.port is not None else []
     command += [] if wishes.demo else ["--no-demo"]
+    command += ["--schedulers", str(wishes.schedulers), "--triggerers", str(wishes.triggerers)]
+    command += ["--executor", wishes.executor]
     command += [] if stay else ["--leashed"]
     with open_log(home.log("supervisor")) as log:
         return subprocess.Popen(  # noqa: S603 - our own module

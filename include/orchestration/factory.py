@@ -7,8 +7,10 @@ keep a version of the DAG for each edit, and would see the edit only after parsi
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 from airflow.sdk import DAG, Asset, get_parsing_context
 
@@ -27,6 +29,8 @@ log = logging.getLogger(__name__)
 # Enough for a shift, its successor, late ones and runs by hand; what may overlap is decided by the ledger.
 _MAX_ACTIVE_RUNS = 16
 _SHORTEST_RETRY_DELAY = timedelta(seconds=1)  # Airflow takes 0 for no limit
+# What ends a part of a URI, and what Airflow leaves out of one: two connectors would be the same asset.
+_SPECIAL = re.compile(r"[%/?#\t\r\n]")
 
 
 def row_dags(table: str, number: int) -> dict[str, DAG]:
@@ -66,7 +70,12 @@ def build(row: Row) -> DAG:
 def _job_dag(job: Job) -> DAG:
     on_worker = registry.action(job.kind).runs_on == "worker"
     scheduled = any((job.schedule.cron, job.schedule.every, job.schedule.run_at))
-    schedule = ShiftTimetable.of(job.schedule, job.schedule_changed_at, ahead=not on_worker) if scheduled else None
+    many = registry.holds_many(job)
+    schedule = (
+        ShiftTimetable.of(job.schedule, job.schedule_changed_at, continuous=many, ahead=not on_worker)
+        if scheduled
+        else None
+    )
     return _dag(
         job,
         "job",
@@ -74,7 +83,7 @@ def _job_dag(job: Job) -> DAG:
         {"job", job.kind},
         WorkerShiftOperator if on_worker else ShiftOperator,
         task_id="fire",
-        retries=0 if job.schedule.holds_many else job.retry.retries,
+        retries=0 if many else job.retry.retries,
         retry_delay=job.retry.delay,
         retry_exponential_backoff=0 if job.retry.backoff == 1 else job.retry.backoff,
         max_retry_delay=max(job.retry.longest, _SHORTEST_RETRY_DELAY),
@@ -94,10 +103,15 @@ def _connector_dag(connector: Connector) -> DAG:
         else None
     )
     # So that Airflow knows the asset; its events are written by store/news.py when there are new records.
-    outlets = [Asset(f"millrace://connector/{connector.name}")]
+    outlets = [Asset(f"millrace://connector/{_part(connector.owner)}/{_part(connector.name)}")]
     operator = WorkerShiftOperator if runs_on == "worker" else ShiftOperator
     tags = {"connector", connector.kind}
     return _dag(connector, "connector", schedule, tags, operator, task_id="pull", retries=0, outlets=outlets)
+
+
+def _part(text: str) -> str:
+    """The text as one part of an asset's URI, as legible as can be."""
+    return _SPECIAL.sub(lambda found: quote(found[0], safe=""), text)
 
 
 def _dag(

@@ -20,7 +20,7 @@ _TICK = timedelta(microseconds=1)
 
 
 class ShiftTimetable(Timetable):
-    """One run per occurrence of a slow schedule, one run per shift of a fast one or of one that is `continuous`."""
+    """One run per occurrence; one per shift, which holds many, of a schedule that is fast or `continuous`."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class ShiftTimetable(Timetable):
         if self.schedule.fixed_delay:
             return self._next_of_delay(last_due, now)
         after = self.changed_at if last_due is None else last_due
-        if self.schedule.holds_many or self.continuous:
+        if self.schedule.is_fast or self.continuous:
             if last_due is None:
                 return self.schedule.next_after(max(after, now))
             border = shift_end(self.schedule.salt, last_due, self.length)

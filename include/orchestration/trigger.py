@@ -14,9 +14,12 @@ from types import MappingProxyType
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.utils.net import get_hostname
 
-from include.orchestration import connections
+from include.orchestration import connections, upkeep
+from include.orchestration.log_channel import lengthen_log
 from include.orchestration.task_end import end_event
+from include.orchestration.triggerer import hand_over_at_the_end, was_ended
 from include.settings import settings
 from include.shifts import job, pull, timers, workflow
 from include.shifts.post import Post, post
@@ -25,7 +28,7 @@ from include.shifts.shift import Ending, Shift
 log = logging.getLogger(__name__)
 
 SHIFTS: Mapping[str, Any] = MappingProxyType(  # by table
-    {"job": job, "connector": pull, "workflow": workflow, "timer": timers}
+    {"job": job, "connector": pull, "workflow": workflow, "timer": timers, "upkeep": upkeep}
 )
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
@@ -57,8 +60,8 @@ class ShiftTrigger(BaseTrigger):
         return
 
     async def on_kill(self) -> None:
-        """A person ended the run in Airflow."""
-        if self._shift is not None:
+        """A person ended the run in Airflow; or another triggerer has it now, which is no end."""
+        if self._shift is not None and await was_ended(settings().database_url, self.trigger_id):
             await SHIFTS[self.kind].end(self._shift, await _post())
 
     async def _stand(self) -> Ending:
@@ -69,6 +72,8 @@ class ShiftTrigger(BaseTrigger):
             # What the triggerer gives to a task that does not start from a trigger: since this run began, the row has
             # become one for workers.
             return Ending("worker", "this kind runs on a worker")
+        lengthen_log()
+        hand_over_at_the_end(settings().database_url, self.trigger_id, get_hostname())
         run = task_instance.get_template_context()["dag_run"]
         self._shift = shift_of(self.kind, int(self.id), run, task_instance)
         ending: Ending = await SHIFTS[self.kind].stand(self._shift, await _post())
@@ -77,7 +82,7 @@ class ShiftTrigger(BaseTrigger):
 
 def shift_of(table: str, row_id: int, run: Any, task_instance: Any) -> Shift:
     """What Airflow says about a run, and its try."""
-    by_hand = str(run.run_type) != "scheduled"
+    by_hand = run.run_type != "scheduled"  # an enum that is a str; as text, a worker's would be DagRunType.SCHEDULED
     return Shift(
         table=table,
         row_id=row_id,

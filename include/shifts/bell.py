@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timezone
+from datetime import datetime
 
-# Sleep in stretches, and read the clock again after each: the wall clock may be set while a shift sleeps.
+from include.clock import utcnow as utcnow  # as everything here reads it
+
+# Sleep in stretches, and read the clock again after each: the clock may be set while a shift sleeps.
 _LONGEST_SLEEP_SECONDS = 30.0
 
 
-def utcnow() -> datetime:
-    """The wall clock, as everything here reads it."""
-    return datetime.now(timezone.utc)
-
-
 async def sleep_until(instant: datetime) -> None:
-    """Sleep until the wall clock shows `instant`, never less."""
+    """Sleep until the clock shows `instant`, never less."""
     while (left := (instant - utcnow()).total_seconds()) > 0:  # noqa: ASYNC110 - the event is the clock
         await asyncio.sleep(min(left, _LONGEST_SLEEP_SECONDS))
 
@@ -49,7 +46,7 @@ class Bell:
         self._rung = False
 
     async def sleep_until(self, instant: datetime) -> bool:
-        """Sleep until the wall clock shows `instant`, never less; return True, early, if the bell was rung."""
+        """Sleep until the clock shows `instant`, never less; return True, early, if the bell was rung."""
         loop = asyncio.get_running_loop()
         while not self._rung:
             left = (instant - utcnow()).total_seconds()

@@ -66,7 +66,7 @@ async def attempt(post: Post, job: Job, due: datetime, claim: Claim, shift: Shif
             status=made.status,
             started_at=started_at,
             finished_at=finished_at,
-            entry=entry(claim.attempt, started_at, finished_at, output, error),
+            entry=entry(claim.attempt, started_at, finished_at, output, error, sent=doing.sent, revision=job.revision),
             output=None if output is None else document(output),
             error=None if error is None else made.line,
             reason=made.reason,

@@ -1,7 +1,7 @@
 """A shift for a job: every occurrence that falls into it is claimed, executed and recorded.
 
 A schedule slower than once a minute gives a shift one occurrence, and Airflow retries it, so that people see its tries.
-A faster one gives it an hour of them, and the shift retries within itself, by the same policy.
+Any other gives it an hour of them, and the shift retries within itself, by the same policy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice
 
+from include import registry
 from include.shifts.bell import utcnow
 from include.shifts.delayed import fire_delayed
 from include.shifts.duty import Duty
@@ -62,7 +63,7 @@ async def _stand(duty: Duty, board: Board) -> Ending:
     shift = duty.shift
     if duty.is_for_worker:
         return _FOR_WORKER
-    if board.job.schedule.holds_many and not shift.by_hand:
+    if registry.holds_many(board.job) and not shift.by_hand:
         return await _many(duty)
     for due in board.unfinished:  # of a run that is over, so that nobody else comes back to it
         if due != shift.due:
@@ -162,9 +163,9 @@ async def _many(duty: Duty) -> Ending:
 
 
 async def _fire(duty: Duty, position: datetime) -> None:
-    """Start occurrence after occurrence, until the shift ends, the job is deleted or its schedule no longer fast."""
+    """Start occurrence after occurrence, until the shift ends, the job is deleted, or each has a run of its own."""
     settle: str | None = _NOBODY
-    while duty.job.schedule.is_fast:
+    while registry.holds_many(duty.job) and not duty.job.schedule.fixed_delay:
         position = max(position, duty.job.schedule_changed_at)
         if settle and duty.active:
             position = await _settle(duty, position, settle)

@@ -43,6 +43,7 @@ _WORDS = {
     "missed": "missed",
     "warning": "about to be paused",
     "disabled": "paused by Millrace",
+    "attention": "needs attention",
     "test": "a test",
 }
 

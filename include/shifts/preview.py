@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import quote
 
 from pydantic import JsonValue
 from yarl import URL
 
 from include import registry
 from include.deadline import within
+from include.documents.push_address import push_address
 from include.errors import MillraceError
 from include.model import BODY_CAP, Connection, Connector, Http, Page, Record, Reply, Source
 from include.registry import SourceKind
@@ -26,7 +26,6 @@ from include.shifts.blot import BLOT, Blot, secrets_in_request, secrets_of
 from include.shifts.drain import pages_of
 from include.shifts.pace import Pace, PacedHttp, Taker
 
-HOOKS = "/millrace/hooks/"  # where records are pushed to, on the host of Airflow's UI
 RECORDS_SHOWN = 5
 
 _SECONDS = 60.0
@@ -66,7 +65,7 @@ class Preview:
     """What a pull from `cursor` on would do. `caught_up`: there are no pages but these; `error`: why there are no more.
 
     `warnings` are about settings that the records do not bear out. A connector that is pushed to has nothing but
-    `pushed_to`, the path of the URL that takes deliveries.
+    `pushed_to`, the path of the URL that takes deliveries; as long as it has no id, with `{id}` in it.
     """
 
     cursor: JsonValue = None
@@ -88,7 +87,7 @@ async def preview(connector: Connector, *, connection: Connection | None, http: 
     kind = registry.source(connector.kind)
     config = kind.parse(connector.config)
     if kind.pull is None:
-        return Preview(pushed_to=HOOKS + quote(connector.name))
+        return Preview(pushed_to=push_address(connector.kind, connector.id or None))
     recorder = _Recorder(http)
     limits: list[Taker] = [] if connector.rate_limit is None else [Pace(connector.rate_limit).take_now]
     source = Source(

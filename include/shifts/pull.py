@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,7 +20,7 @@ from include.errors import MillraceError, RateLimitedError
 from include.model import Connection, Connector, Source
 from include.schedule import Schedule
 from include.shifts.bell import sleep_until, utcnow
-from include.shifts.blot import Blot, secrets_of
+from include.shifts.blot import blot_of
 from include.shifts.drain import Drained, drain
 from include.shifts.notice import tell
 from include.shifts.pace import OutOfTurnError, Pace, PacedHttp, Taker
@@ -191,7 +192,7 @@ class Pulling:
     def _spell(self, error: Exception) -> str:
         """The error in words, in which no secret of the connection is left."""
         text = str(error) if isinstance(error, MillraceError) else f"{type(error).__name__}: {error}"
-        return Blot(secrets_of(self._connection)).text(text)
+        return blot_of(self._connection).text(text)
 
     async def _note(self, done: Drained, failure: Exception | None) -> None:
         """Write on the row how the pull went; tell whoever wants to know that it began to fail, or has recovered."""
@@ -210,7 +211,8 @@ class Pulling:
         else:
             state = await records.fails(connector.id, self._spell(failure))
             self.connector = replace(connector, failures=state.failures, failing_since=state.failing_since)
-            trace = None if isinstance(failure, MillraceError) else failure
-            log.warning("%s; failure %s in a row: %s", done, state.failures, self._spell(failure), exc_info=trace)
+            log.warning("%s; failure %s in a row: %s", done, state.failures, self._spell(failure))
+            if not isinstance(failure, MillraceError):
+                log.warning("%s", blot_of(self._connection).text("".join(traceback.format_exception(failure))))
             if state.alarm:
                 await tell(self._post, connector, "failing", self._spell(failure))

@@ -68,8 +68,12 @@ class Sender:
         key = webhook_id(workflow, batch[-1].position)
         for number in count(1):
             started_at = utcnow()
-            output, error = await self._attempt(batch, key, attempts_before + number, started_at, lease)
-            attempts.append(entry(attempts_before + number, started_at, utcnow(), output, error))
+            sent: dict[str, str] = {}
+            output, error = await self._attempt(batch, key, attempts_before + number, started_at, lease, sent)
+            made = entry(
+                attempts_before + number, started_at, utcnow(), output, error, sent=sent, revision=self.revision
+            )
+            attempts.append(made)
             if error is None:
                 return Outcome(None, attempts)
             if not workflow.retry.allows(error, number):
@@ -79,12 +83,12 @@ class Sender:
         raise AssertionError("counting does not end")
 
     async def _attempt(
-        self, batch: Sequence[Stored], key: str, number: int, due: datetime, lease: int
+        self, batch: Sequence[Stored], key: str, number: int, due: datetime, lease: int, sent: dict[str, str]
     ) -> tuple[Output | None, Exception | None]:
         try:
             records = [self._document(record) for record in batch]
             payload = self._template.render(record=records[-1], records=records, **self._names)
-            doing = Doing(self._workflow.kind, payload, key, due, self._workflow.timeout)
+            doing = Doing(self._workflow.kind, payload, key, due, self._workflow.timeout, sent=sent)
             return await perform(self._post, doing, number, lease=lease), None
         except LeaseLost:
             raise

@@ -155,7 +155,7 @@ class Timers:
             status=_status(made),
             started_at=started_at,
             finished_at=finished_at,
-            entry=entry(timer.attempt, started_at, finished_at, output, error),
+            entry=entry(timer.attempt, started_at, finished_at, output, error, sent=doing.sent),
             next_at=finished_at + timedelta(seconds=made.after_seconds) if made.status == "retrying" else None,
             output=None if output is None else document(output),
             error=None if error is None else made.line,

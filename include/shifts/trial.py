@@ -18,9 +18,10 @@ from include.errors import PermanentError, RetryableError
 from include.model import Call, Connection, Http, Output, Status
 from include.retry import RetryPolicy
 from include.shifts.bell import utcnow
-from include.shifts.blot import Blot, secrets_of
+from include.shifts.blot import Blot, blot_of
 from include.shifts.execution import document, judged
-from include.shifts.perform import Doing, LeaseLost, entry, perform
+from include.shifts.noted import Noted
+from include.shifts.perform import Doing, LeaseLost, entry, perform, without_secrets
 from include.shifts.post import FindConnection, Post
 from include.shifts.storable import storable
 from include.shifts.threaded import in_thread
@@ -54,11 +55,15 @@ async def try_here(doing: Doing, http: Http, connections: FindConnection) -> Out
     action, seconds = registry.action(doing.kind), doing.timeout.total_seconds()
 
     async def attempt(connection: Connection | None) -> Output:
-        call = Call(action.parse(doing.payload), doing.key, doing.due, 1, seconds, http, connection)
+        noted = Noted(http)
+        config = action.parse(doing.payload)
+        call = Call(config, doing.key, doing.due, 1, seconds, noted, connection, sent=noted.sent)
         try:
             return await within(seconds, cast("Awaitable[Output]", action.act(call)))
         except asyncio.TimeoutError as timeout:
             raise RetryableError(f"no result within {seconds:g} s") from timeout
+        finally:
+            doing.sent.update(noted.shown(blot_of(connection)))
 
     return await _tried(doing, connections, attempt)
 
@@ -93,13 +98,13 @@ async def _tried(doing: Doing, connections: FindConnection, attempt: Attempt) ->
     try:
         conn_id = getattr(registry.action(doing.kind).parse(doing.payload), "conn_id", None)
         connection = None if conn_id is None else await connections(conn_id)
-        blot = Blot(secrets_of(connection))
+        blot = blot_of(connection)
         output = _blotted(await attempt(connection), blot)
     except Exception as caught:  # whatever a kind does wrong is what a trial is there to show
-        error = caught
+        error = without_secrets(doing, caught, blot)
     made = judged(doing, _ONCE, 1, output, error)
     finished_at = utcnow()
-    ended = entry(1, started_at, finished_at, output, error)
+    ended = entry(1, started_at, finished_at, output, error, sent=doing.sent)
     ended |= {name: _cut(blot.text(ended[name])) for name in ("error", "excerpt") if name in ended}
     shown = {
         "attempts": [ended],
@@ -112,11 +117,11 @@ async def _tried(doing: Doing, connections: FindConnection, attempt: Attempt) ->
 def _blotted(output: Output, blot: Blot) -> Output:
     """The output as it can be shown."""
     try:
-        data = storable(output.data)
-    except ValueError as error:
+        data = blot.json(storable(output.data))
+    except (ValueError, RecursionError) as error:
         raise PermanentError(f"it has done its work, but its output cannot be shown: {error}") from None
     excerpt = None if output.excerpt is None else _cut(blot.text(output.excerpt))
-    return replace(output, line=_cut(blot.text(output.line)), excerpt=excerpt, data=blot.json(data))
+    return replace(output, line=_cut(blot.text(output.line)), excerpt=excerpt, data=data)
 
 
 def _bounded(shown: dict[str, Any]) -> dict[str, Any]:

@@ -70,8 +70,30 @@ create or replace trigger millrace_execution_follows_run
     execute function millrace.execution_follows_run();
 create or replace trigger millrace_execution_follows_deleted_run
     after delete on public.dag_run
-    for each row when (old.dag_id like 'job\_%')
+    for each row when (old.dag_id like 'job\_%' and old.state not in ('success', 'failed'))
     execute function millrace.execution_follows_run();
+
+-- A run on a worker may fail before any of its tries has come as far as to claim its occurrence: the worker's disk is full,
+-- say. Then that is what became of it: a row that has failed, as a dead letter. Of other runs only those that are made once
+-- have nobody after them who would account for what they left.
+create or replace function millrace.execution_of_failed_run() returns trigger language plpgsql as $$
+begin
+    insert into millrace.execution (job_id, scheduled_for, status, reason, error, finished_at, dag_run_id)
+    select j.id, new.data_interval_end, 'failed', 'the run never began',
+           'Airflow gave up on the run before anything was sent; its log may say why', now(), new.run_id
+    from millrace.job j
+    where j.id = substring(new.dag_id from '^job_([0-9]{1,18})$')::bigint
+      and (j.run_at is not null or exists (
+          select from public.task_instance ti
+          where ti.dag_id = new.dag_id and ti.run_id = new.run_id and ti.operator = 'WorkerShiftOperator'))
+    on conflict do nothing;
+    return null;
+end $$;
+create or replace trigger millrace_execution_of_failed_run
+    after update of state on public.dag_run
+    for each row when (new.dag_id like 'job\_%' and new.run_type = 'scheduled' and new.state = 'failed'
+                       and old.state is distinct from new.state and new.data_interval_end <= now())
+    execute function millrace.execution_of_failed_run();
 
 -- A DAG is born paused if its row is: the row may have been paused or resumed before the DAG was there to follow.
 create or replace function millrace.pause_of_new_dag() returns trigger language plpgsql as $$
@@ -95,7 +117,8 @@ create or replace trigger millrace_pause_of_new_dag
     execute function millrace.pause_of_new_dag();
 
 -- Write an asset event for each connector whose log has grown since the last one, and queue the DAGs that are scheduled
--- on the asset: what Airflow's AssetManager.register_asset_change does. Called once a second; answers how many there were.
+-- on the asset: what Airflow's AssetManager.register_asset_change does. The asset is the outlet of the connector's DAG: one
+-- that somebody else's DAG calls so is none. Called once a second; answers how many there were.
 create or replace function millrace.tell_airflow_of_records() returns bigint language plpgsql as $$
 declare
     told bigint;
@@ -107,7 +130,8 @@ begin
         select c.id, c.name, c.head, c.head - coalesce(n.head, 0) as records, a.id as asset_id, a.name as asset, a.uri
         from millrace.connector c
         left join millrace.asset_news n on n.connector_id = c.id
-        join public.asset a on a.name = 'millrace://connector/' || c.name
+        join public.task_outlet_asset_reference o on o.dag_id = 'connector_' || c.id and o.task_id = 'pull'
+        join public.asset a on a.id = o.asset_id
         where c.head > coalesce(n.head, 0)
     ), event as (
         insert into public.asset_event (asset_id, extra, source_map_index, timestamp)

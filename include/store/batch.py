@@ -45,6 +45,7 @@ class Batch(Generic[Ask, Answer]):
         self._waiting: list[tuple[Ask, asyncio.Future[Answer]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._db: Connection | None = None
+        self._is_closed = False
 
     async def ask(self, ask: Ask) -> Answer:
         """Return the answer to `ask`; waits as long as the database is away."""
@@ -56,6 +57,7 @@ class Batch(Generic[Ask, Answer]):
 
     async def close(self) -> None:
         """Stop working and disconnect; whoever still waits is cancelled."""
+        self._is_closed = True
         if self._worker is not None:
             self._worker.cancel()
             await asyncio.gather(self._worker, return_exceptions=True)
@@ -65,12 +67,18 @@ class Batch(Generic[Ask, Answer]):
         await self._disconnect()
 
     async def _work(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(self._gather_seconds)
-            part, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
-            part = [(ask, future) for ask, future in part if not future.done()]
-            if part:
-                await self._answer(part)
+        try:
+            while self._waiting:
+                await asyncio.sleep(self._gather_seconds)
+                part, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
+                part = [(ask, future) for ask, future in part if not future.done()]
+                if part:
+                    await self._answer(part)
+        except asyncio.CancelledError:
+            # The whole process is told to stop, and cancels every task. Who asks on his way out would wait for ever.
+            if self._waiting and not self._is_closed:
+                self._worker = asyncio.create_task(self._work())
+            raise
 
     async def _answer(self, part: list[tuple[Ask, asyncio.Future[Answer]]]) -> None:
         try:

@@ -35,7 +35,7 @@ def connectors(db: DictConnection, owners: Sequence[str] | None) -> list[Row]:
 
 
 def workflows(db: DictConnection, owners: Sequence[str] | None) -> list[Row]:
-    """Each with its connector's name as `connector`."""
+    """Each with its connector's name as `connector`, and whose that is, if somebody else's, as `connector_owner`."""
     return db.execute(_SQL["workflows_of_owners"], {"owners": _listed(owners)}).fetchall()
 
 

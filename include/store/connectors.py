@@ -43,9 +43,12 @@ _SQL = {name: text.encode() for name, text in queries("connectors").items()}
 _LOG = {name: text.encode() for name, text in queries("log").items()}
 
 
-def find(db: DictConnection, name_or_id: str) -> Row:
-    """The connector of that id (all digits) or name; `ConfigError` names the ones that were probably meant."""
-    return find_row(db, "connector", _SQL, name_or_id)
+def find(db: DictConnection, name_or_id: str, owner: str | None = None) -> Row:
+    """The connector of that id (all digits) or name; `ConfigError` names the ones that were probably meant.
+
+    A name that several owners gave means the one of `owner`; if that one has none, the error lists the ids.
+    """
+    return find_row(db, "connector", _SQL, name_or_id, owner)
 
 
 def page(

@@ -27,7 +27,8 @@ NO_BUDGET = (
 )
 _TAKEN = {
     "job_owner_name_key": "this owner has a job with this name already; choose another name, or change that one",
-    "connector_name_key": "a connector with this name exists already; choose another name, or change that one",
+    "connector_owner_name_key": "this owner has a connector with this name already; choose another name, or change that"
+    " one",
     "workflow_owner_name_key": "this owner has a workflow with this name already; choose another name, or change that"
     " one",
     "job_owner_external_id_key": "this owner has a job with this external_id already",
@@ -38,7 +39,7 @@ _TAKEN = {
     " (`./millrace workflows list`)",
     "connector_budget_fkey": NO_BUDGET,
 }
-_UNIQUE = re.compile("(?:job|connector|workflow)(?:_owner)?_(name|external_id)_key")  # the setting that is taken
+_UNIQUE = re.compile("(?:job|connector|workflow)_owner_(name|external_id)_key")  # the setting that is taken
 
 
 @contextmanager
@@ -69,16 +70,18 @@ def no_such(noun: str, name_or_id: str, names: Iterable[str]) -> ConfigError:
     return ConfigError(f"there is no {noun} named {name_or_id!r}; {hint}")
 
 
-def find_row(db: DictConnection, noun: str, sql: Mapping[str, bytes], name_or_id: str) -> Row:
+def find_row(db: DictConnection, noun: str, sql: Mapping[str, bytes], name_or_id: str, owner: str | None = None) -> Row:
     """The row of that id (all digits) or name; `ConfigError` names the rows that were probably meant.
 
-    A name that several owners gave is not enough: the error lists the ids.
+    A name that several owners gave means the one of `owner`; if that one has none, the error lists the ids.
     """
     rows: list[Row] = []
     if not is_id(name_or_id):
         rows = db.execute(sql[f"{noun}_by_name"], {"name": name_or_id}).fetchall()
     elif int(name_or_id) <= LARGEST_ID:
         rows = db.execute(sql[f"{noun}_by_id"], {"id": int(name_or_id)}).fetchall()
+    if len(rows) > 1:
+        rows = [row for row in rows if row["owner"] == owner] or rows
     if len(rows) > 1:
         raise several(noun, name_or_id, rows)
     if not rows:

@@ -35,6 +35,7 @@ class Watched:
     schedule: Schedule
     schedule_changed_at: datetime
     updated_at: datetime
+    revision: int
     paused_until: datetime
     accounted: datetime | None
     ended_at: datetime | None
@@ -69,11 +70,14 @@ def now(db: DictConnection) -> datetime:
     return instant
 
 
-def on_duty(db: DictConnection, quiet: Mapping[int, datetime], most: int) -> list[Watched]:
-    """At most so many jobs that may be due; without those that are `quiet`: their ids, with the `updated_at` of the
-    row that this was said of."""
-    wanted = {"ids": list(quiet), "updated_at": list(quiet.values()), "most": most}
-    return list(map(_watched, db.execute(_SQL["on_duty"], wanted).fetchall()))
+def on_duty(
+    db: DictConnection, quiet: Mapping[int, int], most: int, now: datetime, *, after: int = -1
+) -> list[Watched]:
+    """At most so many jobs that may be due by `now`, by their ids, which are greater than `after`; without those that
+    are `quiet`: their ids, with the `revision` of the row that this was said of."""
+    wanted = {"ids": list(quiet), "revisions": list(quiet.values()), "most": most, "now": now, "after": after}
+    # Planned anew each time: which partitions are looked into depends on the time.
+    return list(map(_watched, db.execute(_SQL["on_duty"], wanted, prepare=False).fetchall()))
 
 
 def resumed(db: DictConnection, ids: Iterable[int]) -> dict[int, datetime]:
@@ -100,6 +104,7 @@ def _watched(row: dict[str, Any]) -> Watched:
         schedule=schedule,
         schedule_changed_at=row["schedule_changed_at"],
         updated_at=row["updated_at"],
+        revision=row["revision"],
         paused_until=row["paused_until"],
         accounted=row["accounted"],
         ended_at=row["ended_at"],

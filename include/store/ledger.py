@@ -20,6 +20,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.types.json import Jsonb
 
+from include.clock import of_process as clock
 from include.deadline import within
 from include.model import Job, Status
 from include.store.batch import Batch, Connection
@@ -249,7 +250,8 @@ class Ledger:
 
     async def _renew(self) -> None:
         asked_at = time.monotonic()
-        await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
+        [row] = await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
+        clock.compare(row["at"], asked_at=asked_at)
         if time.monotonic() - self._renewed_at > self._lease_seconds:
             self.lease += 1
         self._renewed_at = asked_at

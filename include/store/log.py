@@ -24,6 +24,7 @@ from pydantic import JsonValue
 from include.errors import PermanentError, RetryableError
 from include.model import Connector, Record
 from include.store.db import conninfo, queries
+from include.store.edits import is_id
 from include.store.rows import connector_from_row
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ _SQL = {name: text.encode() for name, text in queries("log").items()}
 _CONNECTIONS = 8
 _POOL_SECONDS = 10.0
 _LONGEST_PAUSE_SECONDS = 2.0
+_LONGEST_ID = 18  # digits
 _AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout)
 
 
@@ -79,9 +81,16 @@ class RecordLog:
         row = await self._patiently(lambda db: _one(db, "connector", {"id": connector_id}))
         return None if row is None else connector_from_row(row)
 
-    async def connector_named(self, name: str) -> Connector | None:
-        """The row of that name, or None; `RetryableError` while the database is away."""
-        row = await self._once(lambda db: _one(db, "connector_named", {"name": name}))
+    async def connector_at(self, address: str) -> Connector | None:
+        """The row of that id (all digits), or the one that has had that name for longest.
+
+        `RetryableError` while the database is away.
+        """
+        if "\0" in address or (is_id(address) and len(address) > _LONGEST_ID):
+            return None  # neither can be asked for
+        by_id = is_id(address)
+        wanted = {"id": int(address)} if by_id else {"name": address}
+        row = await self._once(lambda db: _one(db, "connector" if by_id else "connector_named", wanted))
         return None if row is None else connector_from_row(row)
 
     async def append(self, connector_id: int, items: str, *, after: JsonValue, cursor: JsonValue) -> Appended:

@@ -61,6 +61,7 @@ class Readings:
     each_connector: Sequence[Row]
     workflows: Mapping[str, int]
     each_workflow: Sequence[Row]
+    warnings: Mapping[str, int]
     rows: Mapping[str, int]
     built_seconds: float | None
     airflow: Airflow | None
@@ -98,6 +99,7 @@ class Meter:
                 each_connector=_all(db, "each_connector", most=self._most),
                 workflows=_counts(db, "workflows", "state"),
                 each_workflow=_all(db, "each_workflow", most=self._most),
+                warnings=_counts(db, "warnings", "what"),
                 rows=_counts(db, "rows", "table"),
                 built_seconds=_one(db, "shards")["built_seconds"],
                 airflow=self._airflow(db) if has_airflow(db) else None,

@@ -1,7 +1,8 @@
 """Workflows as people handle them: find, list, add, change, remove, and move their watermarks.
 
 Rows are dicts here and not `Workflow`s: people see every column, and a row that makes no sense is shown as well. Each
-has its connector's name as `connector`, and how far it is.
+has its connector's name as `connector`, and how far it is; most say as well whose that is, as `connector_owner`, where
+it is somebody else's.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ _SQL = {name: text.encode() for name, text in queries("workflows").items()}
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """Where a workflow is in its connector's log. `oldest`: the first record that is kept; `head + 1` if none is."""
+    """Where a workflow is in its connector's log. `oldest`: the first record that is kept; `head + 1` if none is.
+
+    What lies up to `pruned` is gone for good, but for what an open dead letter needs: nobody goes back before that.
+    """
 
     position: int
     stopped_at: int | None
@@ -61,6 +65,7 @@ class Watermark:
     connector_id: int
     head: int
     oldest: int
+    pruned: int = 0
 
 
 def find(db: DictConnection, name_or_id: str) -> Row:
@@ -142,14 +147,13 @@ def unreadable(db: DictConnection, **settings: str | None) -> list[tuple[str, st
     return wrong
 
 
-def connector_of_new(db: DictConnection, name: str | None, connector_id: int | None, owner: str | None) -> int | None:
-    """The id of the connector of that name or id, or of both, among those of `owner` (None: all); None if none is.
+def connectors_of_new(db: DictConnection, name: str | None, connector_id: int | None, owner: str | None) -> list[Row]:
+    """`id` and `owner` of the connectors of that name or id, or of both, among those of `owner` (None: all).
 
-    It is not deleted until the transaction ends.
+    They are not deleted until the transaction ends.
     """
     wanted = {"name": name, "id": connector_id, "owner": owner}
-    row: Row | None = db.execute(_SQL["connector_of_new"], wanted).fetchone()
-    return None if row is None else int(row["id"])
+    return db.execute(_SQL["connectors_of_new"], wanted).fetchall()
 
 
 def lag(db: DictConnection, workflow_id: int | None = None, *, limit: int | None = None) -> list[Row]:
@@ -181,6 +185,7 @@ def filter_sample(db: DictConnection, connector_id: int, path: str) -> tuple[int
 
 def lock_watermark(db: DictConnection, workflow_id: int) -> Watermark:
     """Where the workflow is; nobody moves the watermark until the transaction ends. Call it inside `changing`."""
+    db.execute(_SQL["hold_log"], {"id": workflow_id})
     row = returned_row(db, "workflow", _SQL["lock_watermark"], {"id": workflow_id})
     if row["oldest"] is None:
         row["oldest"] = row["head"] + 1

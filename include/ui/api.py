@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import Request
+from pydantic_core import from_json
 from starlette.types import Message
 
 from include.documents.caller import Caller
@@ -90,9 +91,13 @@ class Api:
         await self._request.app(self._scope(method, path, wanted, written), exchange.receive, exchange.send)
         return exchange.answer()
 
+    def address(self, path: str) -> str:
+        """Where a browser finds the document at a path."""
+        return f"{self._request.scope.get('root_path', '')}{_BASE}{path}"
+
     def _scope(self, method: str, path: str, query: str, headers: list[tuple[bytes, bytes]]) -> dict[str, Any]:
         page = self._request.scope
-        whole = page.get("root_path", "") + _BASE + path
+        whole = self.address(path)
         return {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -134,7 +139,8 @@ class _Exchange:
             self._received += message.get("body", b"")
 
     def answer(self) -> Answer:
-        document: Any = json.loads(self._received) if self._received else None
+        # Many times as fast as `json` where it is long: nobody else is answered meanwhile.
+        document: Any = from_json(self._received) if self._received else None
         if self._status >= 400:
             errors = [(error["place"], error["detail"]) for error in document.get("errors") or ()]
             raise ProblemError(self._status, document["detail"], errors, document)

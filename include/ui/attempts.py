@@ -7,13 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from include.documents.attempt import lines_of
+
 _WIDTH = 1000
 _NARROWEST = 6
+_FOREVER_MS = 1e15  # what takes longer is none of ours
+_KNOWN = ("attempt", "at", "ms", "code", "error", "excerpt", "request", "revision", "audit_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt; `rest` is what else plain SQL may have put there."""
+    """One attempt; `request` is what it has sent, in lines, `rest` what else plain SQL may have put there.
+
+    `audit_id` is the change that made the `revision` of the row that it was made from.
+    """
 
     number: Any
     at: datetime | None
@@ -21,6 +28,9 @@ class Attempt:
     code: Any
     error: Any
     excerpt: Any
+    request: list[str]
+    revision: int | None
+    audit_id: int | None
     rest: dict[str, Any]
 
 
@@ -54,10 +64,13 @@ def moment(written: str) -> datetime:
 
 def _attempt(one: Any, number: int) -> Attempt:
     if not isinstance(one, Mapping):
-        return Attempt(number, None, None, None, None, None, {"attempt": one})
+        return Attempt(number, None, None, None, None, None, [], None, None, {"attempt": one})
     rest = dict(one)
-    known = {name: rest.pop(name, None) for name in ("attempt", "at", "ms", "code", "error", "excerpt")}
-    is_timed = isinstance(known["ms"], int | float)
+    known = {name: rest.pop(name, None) for name in _KNOWN}
+    for name, kind in (("request", Mapping), ("revision", int), ("audit_id", int)):
+        if known[name] is not None and not isinstance(known[name], kind):
+            rest[name], known[name] = known[name], None
+    is_timed = isinstance(known["ms"], int | float) and abs(known["ms"]) < _FOREVER_MS
     return Attempt(
         number=known["attempt"] or number,
         at=_instant(known["at"]),
@@ -65,6 +78,9 @@ def _attempt(one: Any, number: int) -> Attempt:
         code=known["code"],
         error=known["error"],
         excerpt=known["excerpt"],
+        request=lines_of(known["request"]),
+        revision=known["revision"],
+        audit_id=known["audit_id"],
         rest=rest,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -48,6 +48,10 @@ class PageRoute(BoundedRoute):
     """A route that draws a page, or does what a form of a page asks for. What goes wrong is said in a page, too."""
 
     is_strict = False  # forms are no JSON, and a filter that a page does not know does no harm there
+
+    def __init__(self, *args: Any, methods: Collection[str] | None = None, **options: Any) -> None:
+        as_well = {"HEAD"} if "GET" in (methods or ()) else set()
+        super().__init__(*args, methods={*(methods or ()), *as_well}, **options)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -128,7 +132,7 @@ def _login(request: Request) -> str:
     """Airflow's login, from which one comes back to the page."""
     if "hx-request" in request.headers:
         here = _before(request)
-    elif request.method == "GET":
+    elif request.method in ("GET", "HEAD"):
         here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     else:
         here = url_of(request, "/")

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from include.documents.caller import Caller
+from include.documents.faults import Judge, faults
 from include.documents.fields import Document
 from include.documents.same import same
 from include.ui import schedule_form, schema_form
@@ -18,6 +19,7 @@ from include.ui.schema_form import Field
 
 Row = Mapping[str, Any]
 Errors = Mapping[str, str]
+_UNREADABLE = 422
 _SWITCHED = ("is_active", "paused_until")  # of a row that is there, by buttons of their own
 
 
@@ -37,7 +39,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class RowForm:
-    """One form: the `settings` that it fills in, and how they are grouped.
+    """One form: the `settings` that it fills in, how they are judged, and how they are grouped.
 
     `code` holds the settings of the kind. What is `always` shown stands before the `groups`, each of which has a title
     and can be folded; `begins` is what a new row begins with, `needed` what this form cannot do without though the API
@@ -46,6 +48,7 @@ class RowForm:
     """
 
     settings: type[Document]
+    judge: Judge
     code: str
     always: Sequence[str]
     groups: Mapping[str, Sequence[str]]
@@ -96,6 +99,12 @@ class RowForm:
             lambda: schedule_form.sent(form) if self.has_schedule else {},
         )
 
+    def all_wrong(self, problem: ProblemError, settings: Row) -> ProblemError:
+        """The refusal of the settings, or else of what could not be read, with all else that is wrong with them."""
+        if problem.status != _UNREADABLE or not problem.errors:
+            return problem
+        return schema_form.with_faults(problem, faults(self.settings, settings or problem.document, self.judge))
+
     def part_sent(self, form: Form, kinds: Mapping[str, Any], row: Row | None, names: Sequence[str]) -> dict[str, Any]:
         """The kind with its settings, and these others; the rest may still be missing."""
         return schema_form.all_read(
@@ -143,7 +152,10 @@ class RowForm:
         if kind != form.get("shown_kind"):
             raise schema_form.unreadable([("kind", f"these are the settings of {kind}: look at them first")])
         before = row[self.code] if row is not None and row["kind"] == kind else {}
-        return {"kind": kind, self.code: schema_form.sent(form, _schema_of(kinds, kind), self.code, before)}
+        try:
+            return {"kind": kind, self.code: schema_form.sent(form, _schema_of(kinds, kind), self.code, before)}
+        except ProblemError as problem:
+            raise schema_form.unreadable(problem.errors, {"kind": kind, self.code: problem.document}) from None
 
     def _check_needed(self, form: Form, names: Sequence[str]) -> dict[str, Any]:
         if missing := [(name, "choose one") for name in self.needed if name in names and not form.text(name)]:

@@ -52,11 +52,13 @@ class RowPage:
         draft = Draft(form=form)
         if form.get("do") == "show":
             return await self.draw(request, api, caller, draft)
+        settings: dict[str, Any] = {}
         try:
             settings = self.form.sent(form, await self.kinds(api), caller, None)
             row = await api.post(f"/{self.noun}s", settings, key=form.text("key"))
         except ProblemError as problem:
-            return await self.draw(request, api, caller, replace(draft, problem=problem))
+            wrong = self.form.all_wrong(problem, settings)
+            return await self.draw(request, api, caller, replace(draft, problem=wrong))
         return done(request, f"{row['name']} is created.", f"/{self.noun}s/{row['id']}")
 
     async def save(self, request: Request, api: Api, caller: Caller, form: Form, row_id: int) -> Response:
@@ -74,7 +76,8 @@ class RowPage:
             saved = (await api.send("PUT", path, body=settings, headers=known)).document
         except ProblemError as problem:
             changed = self.form.differences(settings, row) if problem.status == _CHANGED_MEANWHILE else None
-            return await self.draw(request, api, caller, replace(draft, problem=problem, changed=changed))
+            wrong = self.form.all_wrong(problem, settings)
+            return await self.draw(request, api, caller, replace(draft, problem=wrong, changed=changed))
         return done(request, f"{saved['name']} is saved.", path)
 
     async def draw(

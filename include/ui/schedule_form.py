@@ -39,7 +39,9 @@ LABELS = {
     "starts_at": "Not before",
     "ends_at": "Only before",
 }
+_WALLS = ("run_at", "starts_at", "ends_at")
 _NEW = {"every": 300, "timezone": "UTC"}
+_STANDING_IN = 86400.0
 _FIRST_AT, _FIRST_DAYS = "09:00", ("1",)
 _NUMBER = re.compile(r"\d{1,10}(?:\.\d{1,6})?", re.ASCII)
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)(?::00(?:\.0+)?)?", re.ASCII)
@@ -67,13 +69,13 @@ def shown(
     row: Mapping[str, Any] = _NEW if document is None else document
     typed = _stored(row, modes) if form is None else _typed(form)
     zone = str(typed["timezone"])
-    walls = {name: wall_time.shown(name, row.get(name), zone, form) for name in ("run_at", "starts_at", "ends_at")}
+    instants = {name: wall_time.shown(name, row.get(name), zone, form) for name in _WALLS}
     beside = dict(errors)
     if typed["mode"] in ("daily", "weekly") and "cron" in beside:
         beside.setdefault(f"{typed['mode']}_at", beside.pop("cron"))
     return {
         **typed,
-        **walls,
+        **instants,
         "modes": {mode: MODES[mode] for mode in modes},
         "units": tuple(UNITS),
         "days": DAYS,
@@ -86,7 +88,8 @@ def shown(
 def sent(form: Form) -> dict[str, Any]:
     """The settings cron, every, run_at, timezone, starts_at and ends_at, as the API takes them.
 
-    `ProblemError` (422) says at which places something cannot be read; the rest is for the API to judge.
+    `ProblemError` (422) says at which places something cannot be read; the rest is for the API to judge. Its document
+    has a schedule that is good for anything, so that nothing else is wrong for want of one.
     """
     found: dict[str, Any] = dict.fromkeys(("cron", "every", "run_at", "starts_at", "ends_at"))
     found["timezone"] = form.get("timezone", "UTC").strip()
@@ -103,8 +106,14 @@ def sent(form: Form) -> dict[str, Any]:
         except _WrongError as error:
             problems.append((error.place, error.said))
     if problems:
-        raise ProblemError(422, "; ".join(f"{LABELS.get(at, at)}: {said}" for at, said in problems), problems)
+        said = "; ".join(f"{LABELS.get(at, at)}: {what}" for at, what in problems)
+        raise ProblemError(422, said, problems, {**found, "cron": None, "run_at": None, "every": _STANDING_IN})
     return found
+
+
+def walls(form: Form) -> list[wall_time.WallTime]:
+    """The wall times that the form asks for, as they are filled in."""
+    return [wall_time.shown(name, None, form.get("timezone", "UTC").strip(), form) for name in _WALLS if name in form]
 
 
 @cache
@@ -184,7 +193,7 @@ def _clock(form: Form, name: str) -> str:
 def _every(form: Form) -> dict[str, Any]:
     number, unit = form.get("every", "").strip(), form.get("every_unit", "seconds")
     if not _NUMBER.fullmatch(number) or unit not in UNITS:
-        raise _WrongError("every", "write a number, such as 5 or 1.5")
+        raise _WrongError("every", "write a number above 0, such as 5 or 1.5")
     return {"every": float(Decimal(number) * UNITS[unit])}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from include.ui.api import ProblemError
@@ -85,7 +86,7 @@ def sent(
     """The document that a filled-in form means, without what was left empty.
 
     A field that is as it was drawn for the document `before` leaves that as it was there. `ProblemError` (422) names
-    every field that cannot be read.
+    every field that cannot be read, and has the rest as its document.
     """
     known: Mapping[str, Any] = before or {}
     document: dict[str, Any] = {}
@@ -106,7 +107,7 @@ def sent(
     except ValueError as error:
         wrong.append((_path(prefix, _UNKNOWN), str(error)))
     if wrong:
-        raise unreadable(wrong)
+        raise unreadable(wrong, document)
     return document
 
 
@@ -132,22 +133,32 @@ def listed(
 
 
 def all_read(*parts: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """What all parts of a form mean; `ProblemError` (422) with all that is wrong in any of them."""
+    """What all parts of a form mean; `ProblemError` (422) with all that is wrong in any of them, and with the rest."""
     found: dict[str, Any] = {}
     wrong: list[tuple[str, str]] = []
     for part in parts:
         try:
             found |= part()
         except ProblemError as problem:
+            found |= problem.document
             wrong += problem.errors
     if wrong:
-        raise unreadable(wrong)
+        raise unreadable(wrong, found)
     return found
 
 
-def unreadable(wrong: Sequence[tuple[str, str]]) -> ProblemError:
-    """The refusal of a form, by the places that cannot be read."""
-    return ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong)
+def unreadable(wrong: Sequence[tuple[str, str]], rest: Mapping[str, Any] = MappingProxyType({})) -> ProblemError:
+    """The refusal of a form, by the places that cannot be read; `rest` is what can."""
+    return ProblemError(422, "; ".join(f"{place}: {said}" for place, said in wrong), wrong, rest)
+
+
+def with_faults(problem: ProblemError, faults: Sequence[tuple[str, str]]) -> ProblemError:
+    """The same refusal, with the faults at other places, too."""
+    known = by_place(problem.errors)
+    more = [
+        (f"body.{place}" if place else "body", said) for place, said in faults if _field_at(place, [*known]) is None
+    ]
+    return ProblemError(problem.status, problem.detail, [*problem.errors, *more], problem.document)
 
 
 def field_id(name: str) -> str:

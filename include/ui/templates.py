@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
@@ -11,11 +10,15 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from include.documents.attempt import lines_of
 from include.times import spell_duration
 
 _FOLDER = Path(__file__).parent / "html"
 _LEAST_SPELT = 1.0
 _MOST_TENTHS = 10.0
+_LONGEST = 50_000
+_CUT = "… and so on: the rest is not shown."
+_JSON = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
 def template(name: str) -> Template:
@@ -33,7 +36,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
     )
-    found.filters |= {"duration": duration, "instant": instant, "number": number, "pretty": pretty, "clock": clock}
+    found.filters |= {"duration": duration, "instant": instant, "number": number, "pretty": excerpt, "clock": clock}
+    found.filters["sent"] = sent
     return found
 
 
@@ -58,16 +62,29 @@ def clock(written: str | datetime | None) -> str:
     return "–" if written is None else _read(written).strftime("%H:%M:%S.%f")[:-3]
 
 
+def sent(request: Any) -> str:
+    """What an attempt has sent, in lines."""
+    return "\n".join(lines_of(request))
+
+
 def number(value: float | None) -> str:
     """A count, with thin spaces between thousands; a dash for None."""
     return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
 
 
 def pretty(value: Any) -> str:
-    """JSON as people read it."""
-    if isinstance(value, Mapping | list):
-        return json.dumps(value, indent=2, ensure_ascii=False)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    """JSON as people read it, a text as it is."""
+    return value if isinstance(value, str) else _JSON.encode(value)
+
+
+def excerpt(value: Any) -> str:
+    """As `pretty`, as far as anybody reads: writing all that is longer would keep everybody else waiting."""
+    text = value if isinstance(value, str) else ""
+    for part in () if isinstance(value, str) else _JSON.iterencode(value):
+        text += part
+        if len(text) > _LONGEST:
+            break
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}\n{_CUT}"
 
 
 def _read(written: str | datetime) -> datetime:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from include.documents.faults import faults
 from include.documents.timer import TimerSettings
 from include.errors import ConfigError
 from include.ui import schema_form, wall_time
@@ -19,6 +20,7 @@ _WHEN = (*PARTS, "due_at")
 _NOT_COPIED = ("external_id", "owner")
 _OF_ADMINS = ("owner",)
 _WHOLE = re.compile(r"\d{1,10}", re.ASCII)
+_UNREADABLE = 422
 _WHOLE_SCHEMA = TimerSettings.model_json_schema()
 
 
@@ -52,7 +54,17 @@ def sent(form: Form, *, is_admin: bool) -> dict[str, Any]:
             lambda: schema_form.sent(form, _schema(is_admin=is_admin), ""),
         )
     except ProblemError as problem:
-        raise schema_form.unreadable([(f"body.{place}", said) for place, said in problem.errors]) from None
+        wrong = [(f"body.{place}", said) for place, said in problem.errors]
+        raise schema_form.unreadable(wrong, problem.document) from None
+
+
+def all_wrong(problem: ProblemError, settings: Mapping[str, Any]) -> ProblemError:
+    """The refusal of the settings, or else of what could not be read, with all else that is wrong with them."""
+    if problem.status != _UNREADABLE or not problem.errors:
+        return problem
+    when = {} if settings else {"hours": 1}  # where it could not be read
+    found = faults(TimerSettings, settings or {**when, **problem.document})
+    return schema_form.with_faults(problem, found)
 
 
 def _schema(*, is_admin: bool) -> dict[str, Any]:
@@ -66,7 +78,9 @@ def _schema(*, is_admin: bool) -> dict[str, Any]:
 
 def _in(form: Form) -> dict[str, Any]:
     typed = {name: form.text(name) or "0" for name in PARTS}
-    wrong = [(name, "write a whole number") for name, number in typed.items() if not _WHOLE.fullmatch(number)]
+    wrong = [
+        (name, "write a whole number, 0 or more") for name, number in typed.items() if not _WHOLE.fullmatch(number)
+    ]
     found = {name: int(number) for name, number in typed.items()} if not wrong else {}
     if not wrong and not any(found.values()):
         wrong.append(("hours", "write how long from now, in one of these at least"))

@@ -45,9 +45,8 @@ _PATCH_EXAMPLES = [{"every": "10m", "config": {"path": "v2/orders"}}]
 def create_connector(settings: ConnectorSettings, sent: Sent, transactions: Db) -> Response:
     """Add a connector.
 
-    Its name is unique among those of all owners. With an `external_id` that you have used before, and the same
-    settings, it is answered (200) and not added again. To one of kind `webhook`, records are pushed:
-    `POST /millrace/hooks/NAME`.
+    With an `external_id` that you have used before, and the same settings, it is answered (200) and not added again.
+    To one of kind `webhook`, records are pushed: `pushed_to` says where.
     """
 
     def work(db: DictConnection) -> Answer:
@@ -175,7 +174,7 @@ def _new(settings: ConnectorSettings, caller: CallerDep, transactions: Db) -> Co
     owner = caller.owner(settings.owner)
     caller.check_kind(settings.kind)
     with transactions.reading() as db:
-        columns = {**CONNECTORS.columns(db, caller.sees, settings, None), "owner": owner}
+        columns = {**CONNECTORS.columns(db, caller, settings, None), "owner": owner}
         try:
             made = candidate(columns, None)
         except MisfitError as error:

@@ -20,7 +20,7 @@ from include.api.route import api_router
 from include.api.routes.jobs import JobId
 from include.api.sent import Sent
 from include.api.transactions import Db
-from include.documents import edits
+from include.documents import attempt, edits
 from include.documents.execution import Due, Execution, WholeExecution, document, instant_of, microseconds
 from include.documents.fields import Instant, Shown, ShownInstant, Text
 from include.documents.job import JOBS
@@ -136,7 +136,8 @@ def get_execution(job_id: JobId, due: DueInPath, caller: CallerDep, transactions
         edits.get(db, JOBS, caller, job_id)
         row = _found(db, job_id, due)
         request = executions.settings_at(db, job_id, row["config_revision"], caller.sees)
-    return response(answer(WholeExecution, {**document(row), "request": request}))
+        attempts = attempt.for_caller(db, caller, "job", job_id, row["attempts"])
+    return response(answer(WholeExecution, {**document(row), "attempts": attempts, "request": request}))
 
 
 @router.post("/jobs/{job_id}/executions/{due}/redrive", response_model=Execution, responses=problems(404, 409))

@@ -76,7 +76,7 @@ class Configuration(Document):
     workflows: dict[ExternalId, WorkflowEntry] = Field(
         {},
         description="What is done with each record of a `connector`, by key. It names one by its key in documents of "
-        "the same owner, or else by its name.",
+        "the same owner, or else by its name; with `connector_owner`, one of somebody else.",
     )
 
 

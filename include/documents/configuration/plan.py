@@ -123,7 +123,7 @@ def _compared(section: Section, entries: Sequence[Entry], rows: Sequence[Row], p
         before = matched.get((entry.owner, entry.key))
         columns = section.changes(before, entry.settings)
         if before is None or columns:
-            action: Action = "add" if before is None else "replace" if section.fixed in columns else "change"
+            action: Action = "add" if before is None else "replace" if section.fixed & columns.keys() else "change"
             steps.append(
                 Step(section.name, action, entry.key, entry.owner, before, entry.settings, columns, entry.place)
             )

@@ -29,7 +29,7 @@ _NOT_WRITTEN = frozenset({"external_id", "owner", "connector_id", "paused_until"
 
 @dataclass(frozen=True)
 class Section:
-    """One table of rows. `fixed` is the column that a row cannot change: another value makes another row.
+    """One table of rows. `fixed` are columns that a row cannot change: another value makes another row.
 
     `rows` are those of the owners that are given; None: of all.
     """
@@ -37,7 +37,7 @@ class Section:
     name: str
     table: Table[Any]
     rows: Callable[[DictConnection, Sequence[str] | None], list[Row]]
-    fixed: str | None = None
+    fixed: frozenset[str] = frozenset()
 
     @cached_property
     def fields(self) -> tuple[str, ...]:
@@ -87,9 +87,11 @@ class Section:
         self.table.judge(columns, before)
 
 
-CONNECTOR_SECTION = Section("connectors", CONNECTORS, configuration.connectors, fixed="kind")
+CONNECTOR_SECTION = Section("connectors", CONNECTORS, configuration.connectors, fixed=frozenset({"kind"}))
 JOB_SECTION = Section("jobs", JOBS, configuration.jobs)
-WORKFLOW_SECTION = Section("workflows", WORKFLOWS, configuration.workflows, fixed="connector")
+WORKFLOW_SECTION = Section(
+    "workflows", WORKFLOWS, configuration.workflows, fixed=frozenset({"connector", "connector_owner"})
+)
 SECTIONS = (CONNECTOR_SECTION, JOB_SECTION, WORKFLOW_SECTION)
 
 

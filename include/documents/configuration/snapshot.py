@@ -11,7 +11,6 @@ from typing import Any
 from include.documents.caller import Caller
 from include.documents.configuration.document import VERSION
 from include.documents.configuration.sections import SECTIONS
-from include.errors import ConfigError
 from include.store import configuration
 from include.store.db import DictConnection
 from include.store.edits import Row
@@ -32,25 +31,19 @@ def snapshot(db: DictConnection, caller: Caller, only: Sequence[str] = ()) -> li
         documents[owner] = {"version": VERSION, "owner": owner}
         if owner in notifies:
             documents[owner]["notify"] = {owner: _sorted(notifies[owner])}
-        documents[owner].update(_sections(owner, {name: found.get(owner, []) for name, found in rows.items()}))
+        documents[owner].update(_sections({name: found.get(owner, []) for name, found in rows.items()}))
     mine = documents.pop(caller.name, {})
     first = {"version": VERSION, **budgets}
     first.update((name, value) for name, value in mine.items() if name != "owner")
     return [first, *documents.values()] if len(first) > 1 or not documents else list(documents.values())
 
 
-def _sections(owner: str, rows: dict[str, list[Row]]) -> dict[str, Any]:
-    """One owner's rows, by section and key; his own connectors are named by their keys."""
+def _sections(rows: dict[str, list[Row]]) -> dict[str, Any]:
+    """One owner's rows, by section and key; his own connectors are named by their keys, others by owner and name."""
     keyed = {name: list(zip(keys_of(found), found, strict=True)) for name, found in rows.items()}
     keys = {row["id"]: key for key, row in keyed["connectors"]}
     for _, workflow in keyed["workflows"]:
-        named = keys.get(workflow["connector_id"], workflow["connector"])
-        if workflow["connector_id"] not in keys and named in keys.values():
-            raise ConfigError(
-                f"workflow {workflow['name']!r} of {owner!r} reads connector {named!r} of somebody else, and in files "
-                "that would be the one of his own with this external_id; give that another external_id"
-            )
-        workflow["connector"] = named
+        workflow["connector"] = keys.get(workflow["connector_id"], workflow["connector"])
     return {
         section.name: {
             key: _sorted_values(section.entry(key, row)) for key, row in sorted(keyed[section.name], key=itemgetter(0))

@@ -18,3 +18,16 @@ where (%(owner)s::text is null or coalesce(new, old) ->> 'owner' = %(owner)s and
   and (%(since)s::timestamptz is null or at >= %(since)s)
 order by id desc
 limit %(limit)s;
+
+-- name: changes_to_revisions
+-- The changes that have made a row's revisions, while it belonged to `owner` (null: to anybody).
+select id, (new ->> 'revision')::bigint as revision
+from audit
+where table_name = %(table)s and row_id = %(row_id)s and new ->> 'revision' = any(%(revisions)s::text[])
+  and (%(owner)s::text is null or new ->> 'owner' = %(owner)s);
+
+-- name: given_at
+-- When a row was last given to another owner.
+select max(at) as at
+from audit
+where table_name = %(table)s and row_id = %(row_id)s and operation = 'update' and old ->> 'owner' <> new ->> 'owner';

@@ -13,8 +13,9 @@ select * from job where %(owners)s::text[] is null or owner = any(%(owners)s::te
 select * from connector where %(owners)s::text[] is null or owner = any(%(owners)s::text[]) order by id;
 
 -- name: workflows_of_owners
--- All workflows of these owners, each with its connector's name.
-select w.*, c.name as connector from workflow w join connector c on c.id = w.connector_id
+-- All workflows of these owners, each with its connector's name, and whose that is where it is somebody else's.
+select w.*, c.name as connector, nullif(c.owner, w.owner) as connector_owner
+from workflow w join connector c on c.id = w.connector_id
 where %(owners)s::text[] is null or w.owner = any(%(owners)s::text[])
 order by w.id;
 

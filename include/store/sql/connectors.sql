@@ -5,8 +5,8 @@
 select * from connector where id = %(id)s;
 
 -- name: connector_by_name
--- One connector; names are unique.
-select * from connector where name = %(name)s;
+-- The connectors of that name: one of each owner.
+select * from connector where name = %(name)s order by id;
 
 -- name: connector_by_external_id
 -- An owner's connector by the name that its maker has for it.
@@ -63,8 +63,8 @@ select c.id, case when c.head_at > now() - interval '1 minute'
 from connector c where c.id = any(%(ids)s::bigint[]);
 
 -- name: connector_names
--- Every name, to find the one that was meant.
-select name from connector order by name;
+-- Every name once, to find the one that was meant.
+select distinct name from connector order by name;
 
 -- name: list_connectors
 -- A page of connectors in the order of their ids.

@@ -24,32 +24,33 @@ select min(next_at) as next_at from timer where status = 'pending';
 select now() as now;
 
 -- name: on_duty
--- Jobs that may be due, each with the newest occurrence that the ledger has of it and when that ended; without those that
+-- Jobs that may be due by `now`, each with the newest occurrence that the ledger has of it and when that ended; without those that
 -- are known to be due later, as long as nobody edits them. The ledger of the last day is small: older days are looked at
 -- only for jobs that are not in it. What begins in the future, or before there were clocks, is left out.
 select j.id, j.created_at, j.cron, j.every, j.every_mode, j.run_at, j.timezone, j.starts_at,
-       greatest(least(j.ends_at, now() + interval '1 day'), '1900-01-01') as ends_at, j.jitter,
-       greatest(j.paused_until, '1900-01-01') as paused_until, j.schedule_changed_at, j.updated_at,
+       greatest(least(j.ends_at, %(now)s::timestamptz + interval '1 day'), '1900-01-01') as ends_at, j.jitter,
+       greatest(j.paused_until, '1900-01-01') as paused_until, j.schedule_changed_at, j.updated_at, j.revision,
        newest.scheduled_for as accounted, newest.finished_at as ended_at
 from job j
-left join unnest(%(ids)s::bigint[], %(updated_at)s::timestamptz[]) as quiet(id, updated_at)
-    on quiet.id = j.id and quiet.updated_at = j.updated_at
+left join unnest(%(ids)s::bigint[], %(revisions)s::bigint[]) as quiet(id, revision)
+    on quiet.id = j.id and quiet.revision = j.revision
 left join lateral (
     select e.scheduled_for, e.finished_at from execution e
     where e.job_id = j.id and e.origin = 'schedule'
-      and e.scheduled_for between now() - interval '1 day' and now() + interval '1 minute'
+      and e.scheduled_for between %(now)s::timestamptz - interval '1 day' and %(now)s::timestamptz + interval '1 minute'
     order by e.scheduled_for desc limit 1) lately on true
 left join lateral (
     select lately.scheduled_for, lately.finished_at where lately.scheduled_for is not null
     union all
     (select e.scheduled_for, e.finished_at from execution e
      where lately.scheduled_for is null and e.job_id = j.id and e.origin = 'schedule'
-       and e.scheduled_for between '1900-01-01' and now()
+       and e.scheduled_for between '1900-01-01' and %(now)s::timestamptz
      order by e.scheduled_for desc limit 1)) newest on true
-where quiet.id is null and j.is_active and j.error is null
-  and coalesce(j.paused_until <= now(), true)
-  and (j.cron is not null or j.every is not null or j.run_at between '1900-01-01' and now())
-  and coalesce(j.starts_at between '1900-01-01' and now(), true) and j.created_at between '1900-01-01' and now()
+where j.id > %(after)s and quiet.id is null and j.is_active and j.error is null
+  and coalesce(j.paused_until <= %(now)s::timestamptz, true)
+  and (j.cron is not null or j.every is not null or j.run_at between '1900-01-01' and %(now)s::timestamptz)
+  and coalesce(j.starts_at between '1900-01-01' and %(now)s::timestamptz, true)
+  and j.created_at between '1900-01-01' and %(now)s::timestamptz
 order by j.id
 limit %(most)s;
 

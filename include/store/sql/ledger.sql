@@ -160,7 +160,9 @@ set status = d.status,
     error = d.error,
     output = d.output,
     attempt = case when d.entry is null then greatest(e.attempt - 1, 0) else e.attempt end,
-    attempts = case when d.entry is not null and jsonb_array_length(e.attempts) < d.attempt then e.attempts || d.entry
+    attempts = case when d.entry is null then e.attempts
+                    when jsonb_typeof(e.attempts) <> 'array' then jsonb_build_array(d.entry)  -- somebody edited it
+                    when jsonb_array_length(e.attempts) < d.attempt then e.attempts || d.entry
                     else e.attempts end,
     started_at = case when d.attempt > 1 then e.started_at when d.entry is not null then d.started_at end,
     finished_at = case when d.status <> 'retrying' then d.finished_at end,
@@ -207,9 +209,10 @@ set claimed_by = '00000000-0000-0000-0000-000000000000'
 where job_id = %(job_id)s and status in ('running', 'retrying') and claim = %(claim)s;
 
 -- name: renew
--- Say that this owner lives; what it has claimed stays its own until the lease ends.
+-- Say that this owner lives; what it has claimed stays its own until the lease ends. The answer is the time of day.
 insert into lease (owner, until) values (%(owner)s, now() + make_interval(secs => %(seconds)s))
-on conflict (owner) do update set until = excluded.until;
+on conflict (owner) do update set until = excluded.until
+returning clock_timestamp() as at;
 
 -- name: release
 -- Say that this owner is going, so that others need not wait for its lease to run out.

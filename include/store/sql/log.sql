@@ -18,12 +18,16 @@ select positions from delivery where connector_id = %(connector_id)s and id = %(
 insert into delivery (connector_id, id, positions) values (%(connector_id)s, %(id)s, %(positions)s);
 
 -- name: positions
--- Where the newest versions of keys are, in the order of the items that they were made of.
-select r.position
+-- Where the newest versions of keys are, or were before they were pruned, in the order of the items that they were made of.
+select greatest(r.position, p.position) as position
 from jsonb_array_elements(%(items)s::jsonb) with ordinality as t(e, place)
-cross join lateral (select r.position from record r
-                    where r.connector_id = %(connector_id)s and r.key = record_key(e ->> 'key', e -> 'payload')
-                    order by r.version desc limit 1) r
+left join lateral (select r.position from record r
+                   where r.connector_id = %(connector_id)s and r.key = record_key(e ->> 'key', e -> 'payload')
+                   order by r.version desc limit 1) r on true
+left join lateral (select p.position from pruned_key p
+                   where p.connector_id = %(connector_id)s
+                     and p.digest = digest_of(record_key(e ->> 'key', e -> 'payload'))) p on true
+where r.position is not null or p.position is not null
 order by t.place;
 
 -- name: connector
@@ -31,8 +35,12 @@ order by t.place;
 select * from connector where id = %(id)s;
 
 -- name: connector_named
--- One connector, by its name.
-select * from connector where name = %(name)s;
+-- The connector that has had that name for longest, whosever it is.
+select c.* from connector c
+left join connector_rename r on r.connector_id = c.id
+where c.name = %(name)s
+order by coalesce(r.at, c.created_at), c.id
+limit 1;
 
 -- name: pulled
 -- A pull came to its end: whatever was wrong is over. Answers since when it had been failing, if it had.

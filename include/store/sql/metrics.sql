@@ -110,6 +110,10 @@ left join lateral (select r.created_at from record r
                    where r.connector_id = c.connector_id and r.position > c.position
                    order by r.position limit 1) oldest on c.behind > 0;
 
+-- name: warnings
+-- How many warnings are open, by what they are of.
+select what, count(*) as count from warning_of where ended_at is null group by what;
+
 -- name: rows
 -- About how many rows each table has, by the statistics of the server.
 select coalesce(parent.relname, t.relname) as table, sum(coalesce(nullif(s.n_live_tup, 0), greatest(t.reltuples, 0)))::bigint

@@ -5,8 +5,9 @@
 select distinct name from workflow order by name;
 
 -- name: list_workflows
--- A page of workflows in the order of their ids, each with how far it is; or those of one id, or one name. Lag is worked
--- out for those of the page only. A workflow that has not begun has no lag yet.
+-- A page of workflows in the order of their ids, each with how far it is, and whose connector it reads where that is
+-- somebody else's; or those of one id, or one name. Lag is worked out for those of the page only. A workflow that has not
+-- begun has no lag yet.
 with page as materialized (
     select w.* from workflow w
     join workflow_progress p on p.workflow_id = w.id
@@ -21,12 +22,13 @@ with page as materialized (
     order by w.id
     limit %(limit)s
 )
-select w.*, l.connector, p.begun, l.position, l.head, case when p.begun then l.lag_records end as lag_records,
-       case when p.begun then l.lag_seconds end as lag_seconds, l.processed, l.failed, l.stopped_at, l.stopped_by,
-       l.dead_letters, l.moved_at
+select w.*, l.connector, nullif(c.owner, w.owner) as connector_owner, p.begun, l.position, l.head,
+       case when p.begun then l.lag_records end as lag_records, case when p.begun then l.lag_seconds end as lag_seconds,
+       l.processed, l.failed, l.stopped_at, l.stopped_by, l.dead_letters, l.moved_at
 from page w
 join workflow_progress p on p.workflow_id = w.id
 join workflow_lag l on l.workflow_id = w.id
+join connector c on c.id = w.connector_id
 order by w.id;
 
 -- name: workflow_by_external_id
@@ -37,11 +39,13 @@ select id from workflow where owner = %(owner)s and external_id = %(external_id)
 -- One workflow, if it is the owner's, or of any owner, for somebody who is about to change it.
 select * from workflow where id = %(id)s and (%(owner)s::text is null or owner = %(owner)s) for no key update;
 
--- name: connector_of_new
--- The connector of that name or id, or of both, if it is the owner's, or of any owner; it stays until the transaction ends.
-select id from connector
+-- name: connectors_of_new
+-- The connectors of that name or id, or of both, that are the owner's, or of any owner; they stay until the transaction
+-- ends.
+select id, owner from connector
 where (%(name)s::text is null or name = %(name)s) and (%(id)s::bigint is null or id = %(id)s)
   and (%(owner)s::text is null or owner = %(owner)s)
+order by id
 for key share;
 
 -- name: search_workflows
@@ -175,13 +179,19 @@ select count(*) as records,
        count(*) filter (where jsonb_path_match(r.payload, %(filter)s::jsonpath, '{}', true)) as wanted
 from (select payload from record where connector_id = %(connector_id)s order by position desc limit 100) r;
 
+-- name: hold_log
+-- Keep the log of a workflow's connector as it is until the transaction ends: nothing is appended, and nothing pruned.
+select c.id from connector c join workflow w on w.connector_id = c.id where w.id = %(id)s for share of c;
+
 -- name: lock_watermark
 -- Where a workflow is, and what there is of its connector's log; nobody moves the watermark until the transaction ends.
-select p.position, p.stopped_at, p.begun, w.connector_id, c.head,
-       (select min(r.position) from record r where r.connector_id = w.connector_id) as oldest
+select p.position, p.stopped_at, p.begun, w.connector_id, c.head, coalesce(g.up_to, 0) as pruned,
+       (select min(r.position) from record r
+        where r.connector_id = w.connector_id and r.position > coalesce(g.up_to, 0)) as oldest
 from workflow_progress p
 join workflow w on w.id = p.workflow_id
 join connector c on c.id = w.connector_id
+left join pruned_log g on g.connector_id = c.id
 where p.workflow_id = %(id)s
 for no key update of p;
 

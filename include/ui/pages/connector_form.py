@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from include.api.login import CallerDep
 from include.documents.caller import Caller
-from include.documents.connector import ConnectorSettings
+from include.documents.connector import CONNECTORS, ConnectorSettings
 from include.ui.api import Api, ProblemError
 from include.ui.form import Form, SentForm
 from include.ui.page import PageApi, page_router
@@ -21,6 +21,7 @@ router = page_router()
 
 _FORM = RowForm(
     settings=ConnectorSettings,
+    judge=CONNECTORS.judge,
     code="config",
     always=("name", "every"),
     groups={
@@ -76,10 +77,12 @@ async def _preview(request: Request, api: Api, caller: Caller, form: Form, conne
     caller.check_writes()
     connector = None if connector_id is None else await api.get(f"/connectors/{connector_id}")
     draft = Draft(row=connector, form=form)
+    settings: dict[str, Any] = {}
     try:
-        settings = _FORM.sent(form, await _kinds(api), caller, connector)
-        preview = await api.post("/connectors/preview", {"name": "preview", **settings})
+        settings = {"name": "preview", **_FORM.sent(form, await _kinds(api), caller, connector)}
+        preview = await api.post("/connectors/preview", settings)
     except ProblemError as problem:
         found = problem.document.get("preview")
-        return await _PAGE.draw(request, api, caller, replace(draft, problem=problem), tried=found, is_tried=True)
+        wrong = _FORM.all_wrong(problem, settings or {"name": "preview", **problem.document})
+        return await _PAGE.draw(request, api, caller, replace(draft, problem=wrong), tried=found, is_tried=True)
     return await _PAGE.draw(request, api, caller, draft, tried=preview, is_tried=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -56,16 +55,15 @@ async def connector_page(connector_id: int, request: Request, api: PageApi, call
     connector = await api.get(f"/connectors/{connector_id}")
     readers = await api.get("/workflows", connector_id=connector_id, sort="name", limit=_SIZE)
     kinds = await _kinds(api)
-    is_pushed = connector["kind"] in _pushed(kinds)
-    hook = _hook(request, connector["name"])
+    hook = _hook(request, connector_id) if connector["pushed_to"] else None
     return draw(
         request,
         "connector.html",
         connector=connector,
         summary=kinds.get(connector["kind"], {}).get("summary"),
         readers=readers,
-        hook=hook if is_pushed else None,
-        example=_example(hook, connector["config"]) if is_pushed else None,
+        hook=hook,
+        example=_example(hook, connector["config"]) if hook else None,
     )
 
 
@@ -85,10 +83,10 @@ def _pushed(kinds: Mapping[str, Any]) -> set[str]:
     return {name for name, kind in kinds.items() if kind["runs_on"] == "api"}
 
 
-def _hook(request: Request, name: str) -> str:
+def _hook(request: Request, connector_id: int) -> str:
     """Where records are pushed to, as it is seen from the page."""
     root = request.scope.get("root_path", "")
-    return f"{request.url.scheme}://{request.url.netloc}{root}/hooks/{quote(name, safe='')}"
+    return f"{request.url.scheme}://{request.url.netloc}{root}/hooks/{connector_id}"
 
 
 def _example(hook: str, config: Mapping[str, Any]) -> str:

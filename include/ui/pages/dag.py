@@ -21,6 +21,10 @@ _NEWEST = 40
 _OURS = {
     "millrace_timers": ("The DAG of all timers", "It sends the timers of everybody, each at its instant."),
     "millrace_trial": ("The DAG of trials", "It tries settings of jobs out on a worker before there is a job."),
+    "millrace_upkeep": (
+        "The DAG of upkeep",
+        "It removes what is older than is kept, sees to what is stuck, and looks for what has gone quiet.",
+    ),
 }
 _STRANGER = ("No row", "This DAG is made by a file of its own, and not by a row of Millrace’s.")
 _GONE = "Its {} was deleted, or is somebody else’s."

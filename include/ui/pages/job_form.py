@@ -10,7 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
-from include.documents.job import JobSettings
+from include.documents.job import JOBS, JobSettings
 from include.ui.api import Api, ProblemError
 from include.ui.form import SentForm
 from include.ui.page import PageApi, draw, page_router
@@ -21,6 +21,7 @@ router = page_router()
 
 _FORM = RowForm(
     settings=JobSettings,
+    judge=JOBS.judge,
     code="payload",
     always=("name",),
     groups={
@@ -83,10 +84,13 @@ async def try_job(request: Request, api: PageApi, caller: CallerDep, form: SentF
     edited = form.get("job_id", "")
     job = await api.get(f"/jobs/{edited}") if edited.isascii() and edited.isdigit() else None
     draft = Draft(row=job, form=form)
+    settings: dict[str, Any] = {}
     try:
-        trial = await api.post("/jobs/trial", _FORM.part_sent(form, await _kinds(api), job, _TRIED))
+        settings = _FORM.part_sent(form, await _kinds(api), job, _TRIED)
+        trial = await api.post("/jobs/trial", settings)
     except ProblemError as problem:
-        return await _PAGE.draw(request, api, caller, replace(draft, problem=problem), is_tried=True)
+        wrong = _FORM.all_wrong(problem, {"name": "trial", **(settings or problem.document)})
+        return await _PAGE.draw(request, api, caller, replace(draft, problem=wrong), is_tried=True)
     return await _PAGE.draw(request, api, caller, draft, tried=trial, is_tried=True)
 
 

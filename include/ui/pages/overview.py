@@ -38,22 +38,25 @@ _USUAL = "24h"
 _EXECUTED = ("success", "failed")
 _PER = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 _WHOLE = 100
+_WARNINGS = 20
 # What goes well is drawn at the bottom; a status that is not here yet has its place above the others.
 _COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "cancelled": "quiet", "failed": "bad"}
 
 
 @router.get("/")
 async def overview_page(request: Request, api: PageApi, range: str = _USUAL) -> Response:
-    """Totals, what became of what was due, lateness, lag, what is due next, and what is failing now."""
+    """What needs attention, totals, what became of what was due, lateness, lag, what is next, and what fails now."""
     chosen = range if range in _RANGES else _USUAL
     looked = _RANGES[chosen]
     now = utcnow()
     stats = await api.get("/stats", since=(now - looked.length).isoformat(), until=now.isoformat(), step=looked.step)
+    warnings = await api.get("/warnings", limit=_WARNINGS)
     by_status = stats["executions"]["by_status"]
     return draw(
         request,
         "overview.html",
         stats=stats,
+        warnings=warnings,
         by_status=by_status,
         since=stats["since"].partition(":00Z")[0],
         rate=_rate(sum(by_status.get(status, 0) for status in _EXECUTED), looked.length),

@@ -8,12 +8,15 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
+from include.ui.api import Api
+from include.ui.connector_choice import id_of, labelled
 from include.ui.page import PageApi, draw, page_router
 
 router = page_router()
 
 _SIZE = 50
 _MOST_NAMED = 500
+_MOST_ALIKE = 50
 
 
 @router.get("/records")
@@ -30,17 +33,19 @@ async def records_page(
     chosen: dict[str, Any] = {"connector": connector, "search": search, "key": key}
     listed = await api.get("/connectors", sort="name", limit=_MOST_NAMED)
     connectors = listed["items"]
-    found, page = None, None
-    if connector:
-        found = await api.get(f"/connectors/{_number(connector)}")
+    alike = await _meant(api, connector) if connector else []
+    found, page = (alike[0] if len(alike) == 1 else None), None
+    if found is not None:
         page = await api.get(f"/connectors/{found['id']}/records", search=search, key=key, cursor=cursor, limit=_SIZE)
         if all(found["id"] != other["id"] for other in connectors):
             connectors = [found, *connectors]
     return draw(
         request,
         "records.html",
-        connectors=connectors,
+        404 if connector and not alike else 200,
+        connectors=labelled(connectors),
         unlisted=listed["next"] is not None,
+        alike=labelled(alike),
         connector=found,
         page=page,
         chosen=chosen,
@@ -52,10 +57,13 @@ async def records_page(
 async def record_page(connector_id: int, position: int, request: Request, api: PageApi, caller: CallerDep) -> Response:
     """One record, with its payload."""
     connector = await api.get(f"/connectors/{connector_id}")
-    record = await api.get(f"/connectors/{connector_id}/records/{position}")
-    return draw(request, "record.html", connector=connector, record=record)
+    path = f"/connectors/{connector_id}/records/{position}"
+    return draw(request, "record.html", connector=connector, record=await api.get(path), whole=api.address(path))
 
 
-def _number(text: str) -> int:
-    """The id that was chosen; 0, which no row has, if it is none."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+async def _meant(api: Api, said: str) -> list[dict[str, Any]]:
+    """The connector of that id, or those of that name."""
+    if (connector_id := id_of(said)) is not None:
+        return [await api.get(f"/connectors/{connector_id}")]
+    found: list[dict[str, Any]] = (await api.get("/connectors", name=said, limit=_MOST_ALIKE))["items"]
+    return found

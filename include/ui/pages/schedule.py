@@ -22,6 +22,7 @@ _UNREADABLE = 422
 @router.post("/schedule/next")
 async def next_of_schedule(request: Request, api: PageApi, form: SentForm) -> Response:
     """A part of a page: what the schedule in the form says in words, and its next five times; or what is wrong."""
+    walls = schedule_form.walls(form)
     try:
         settings = schedule_form.sent(form)
         found = await api.post("/jobs/schedule", settings)
@@ -29,11 +30,13 @@ async def next_of_schedule(request: Request, api: PageApi, form: SentForm) -> Re
         if problem.status != _UNREADABLE:
             raise
         errors = schema_form.by_place(problem.errors)
-        return draw(request, "schedule_next.html", problems=errors.items(), labels=schedule_form.LABELS)
+        return draw(request, "schedule_next.html", problems=errors.items(), labels=schedule_form.LABELS, walls=walls)
     return draw(
         request,
         "schedule_next.html",
         problems=(),
+        labels=schedule_form.LABELS,
+        walls=walls,
         words=_words(settings, found["schedule"]),
         fires=[_fire(instant, settings["timezone"]) for instant in found["next"]],
         is_spread=settings["every"] is not None and settings["starts_at"] is None,

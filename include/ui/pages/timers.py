@@ -53,10 +53,13 @@ async def new_timer_page(request: Request, api: PageApi, caller: CallerDep, like
 async def create_timer(request: Request, api: PageApi, caller: CallerDep, form: SentForm) -> Response:
     """Add the timer; or show the form again, with what is wrong."""
     caller.check_writes()
+    settings: dict[str, Any] = {}
     try:
-        timer = await api.post("/timers", timer_form.sent(form, is_admin=caller.is_admin), key=form.text("key"))
+        settings = timer_form.sent(form, is_admin=caller.is_admin)
+        timer = await api.post("/timers", settings, key=form.text("key"))
     except ProblemError as problem:
-        return await _form_page(request, api, caller, form=form, problem=problem)
+        wrong = timer_form.all_wrong(problem, settings)
+        return await _form_page(request, api, caller, form=form, problem=wrong)
     return done(request, f"Timer {timer['id']} is set.", f"/timers/{timer['id']}")
 
 

@@ -10,18 +10,39 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.api.login import CallerDep
-from include.documents.workflow import WorkflowSettings
+from include.documents.caller import Caller
+from include.documents.workflow import WORKFLOWS, WorkflowSettings
 from include.ui.api import Api, ProblemError
-from include.ui.form import SentForm
+from include.ui.connector_choice import id_of, labelled
+from include.ui.form import Form, SentForm
 from include.ui.page import PageApi, page_router
-from include.ui.row_form import Draft, RowForm
+from include.ui.row_form import Draft, Row, RowForm
 from include.ui.row_page import RowPage
 from include.ui.schema_form import Field
 
 router = page_router()
 
-_FORM = RowForm(
+
+class _WorkflowForm(RowForm):
+    """Its connector is chosen by its id, for several owners may have one of a name; who types it may write the name."""
+
+    def sent(self, form: Form, kinds: Mapping[str, Any], caller: Caller, row: Row | None) -> dict[str, Any]:
+        """As `RowForm.sent`."""
+        settings = super().sent(form, kinds, caller, row)
+        if row is None and (connector_id := id_of(settings["connector"])) is not None:
+            return {**settings, "connector": None, "connector_id": connector_id}
+        return settings
+
+
+def _judge(columns: Mapping[str, Any], _: None) -> None:
+    """As a row of any connector, which begins now where nothing else is said."""
+    given = {name: value for name, value in columns.items() if value is not None or name != "started_at"}
+    WORKFLOWS.judge({**given, "connector_id": 0}, None)
+
+
+_FORM = _WorkflowForm(
     settings=WorkflowSettings,
+    judge=_judge,
     code="payload",
     always=("name", "connector", "every", "filter", "start_from"),
     groups={
@@ -52,29 +73,41 @@ async def _kinds(api: Api) -> dict[str, Any]:
 async def _besides(api: Api, draft: Draft, drawn: Mapping[str, Any]) -> dict[str, Any]:
     """The connectors to choose from, and the newest record of the one that is chosen."""
     field = drawn["always"]["connector"]
-    reads = draft.row["connector"] if draft.row else field.value
-    return {"connector": await _connectors(api, field), "sample": await _sample(api, reads)}
+    field = replace(field, error=field.error or drawn["errors"].get("connector_id", ""))
+    chosen = await _chosen(api, str(draft.row["connector_id"]) if draft.row else field.value)
+    return {"connector": await _connectors(api, field, chosen), "sample": await _sample(api, chosen)}
 
 
-async def _connectors(api: Api, field: Field) -> Field:
-    """The field with the connectors to choose from; where there are too many, their names are typed."""
+async def _chosen(api: Api, said: str) -> dict[str, Any] | None:
+    """The connector of that id or name; None if there is none, or several."""
+    try:
+        if (connector_id := id_of(said)) is not None:
+            connector: dict[str, Any] = await api.get(f"/connectors/{connector_id}")
+            return connector
+        found = (await api.get("/connectors", name=said, limit=2))["items"] if said else []
+    except ProblemError:
+        return None
+    return found[0] if len(found) == 1 else None
+
+
+async def _connectors(api: Api, field: Field, chosen: Mapping[str, Any] | None) -> Field:
+    """The field with the connectors to choose from; where there are too many, their names or ids are typed."""
     page = await api.get("/connectors", sort="name", limit=_MOST_NAMED)
     if page["next"] is not None:
         return field
-    names = [one["name"] for one in page["items"]]
-    unlisted = [field.value] if field.value and field.value not in names else []
-    options = [("", "choose…"), *((name, name) for name in [*unlisted, *names])]
-    return replace(field, widget="choice", options=tuple(options))
+    value = field.value if chosen is None else str(chosen["id"])
+    listed = labelled(page["items"])
+    unlisted = [(value, value)] if value and value not in dict(listed) else []
+    return replace(field, value=value, widget="choice", options=(("", "choose…"), *unlisted, *listed))
 
 
-async def _sample(api: Api, connector: str) -> dict[str, Any] | None:
+async def _sample(api: Api, connector: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """The newest record of a connector: what templates can use. None if there is none."""
     try:
-        found = (await api.get("/connectors", name=connector, limit=1))["items"] if connector else []
-        records = (await api.get(f"/connectors/{found[0]['id']}/records", limit=1))["items"] if found else []
+        records = (await api.get(f"/connectors/{connector['id']}/records", limit=1))["items"] if connector else []
     except ProblemError:
         return None
-    return {"connector": found[0], "record": records[0]} if records else None
+    return {"connector": connector, "record": records[0]} if records else None
 
 
 _PAGE = RowPage("workflow", _FORM, _kinds, _besides)

@@ -90,11 +90,19 @@ document.addEventListener("keydown", (event) => {
   search.focus();
 });
 
-// Busy is shown after a moment, and at once on the button that was pressed.
-let busy = 0;
+// From an action until its answer, the page says that it is busy: by a line at its top, and soon after by a word.
+const busy = { asked: 0, typed: false, leaving: false };
+let telling = 0;
 function showBusy(change) {
-  busy = Math.max(0, busy + change);
-  document.documentElement.classList.toggle("busy", busy > 0);
+  Object.assign(busy, change);
+  const word = document.getElementById("working");
+  if (document.documentElement.classList.toggle("busy", busy.asked > 0 || busy.typed || busy.leaving)) {
+    telling ||= setTimeout(() => { word.textContent = "Working…"; }, 100);
+  } else {
+    clearTimeout(telling);
+    telling = 0;
+    word.textContent = "";
+  }
 }
 const gone = new WeakSet(); // a row that has been deleted, a login that has ended: said once, not every few seconds
 document.addEventListener("htmx:response:error", (event) => {
@@ -102,12 +110,23 @@ document.addEventListener("htmx:response:error", (event) => {
 });
 const comesByItself = (event) => event.detail.ctx.sourceElement.matches("[hx-trigger^='every']");
 document.addEventListener("htmx:before:request", (event) => {
-  if (!comesByItself(event)) showBusy(1);
+  if (!comesByItself(event)) showBusy({ asked: busy.asked + 1, typed: false });
   else if (document.hidden || gone.has(event.detail.ctx.sourceElement)) event.preventDefault(); // nobody looks
 });
 document.addEventListener("htmx:finally:request", (event) => {
-  if (!comesByItself(event)) showBusy(-1);
+  if (!comesByItself(event)) showBusy({ asked: Math.max(0, busy.asked - 1) });
 });
+// What is typed is asked for a moment later, when no more is typed; unless it is no date yet, for example.
+let typing = 0;
+document.addEventListener("input", (event) => {
+  if (!event.target.closest("[hx-trigger*='input delay'], fieldset:has(> [hx-trigger*='input from'])")) return;
+  showBusy({ typed: true });
+  clearTimeout(typing);
+  typing = setTimeout(() => showBusy({ typed: false }), 500);
+});
+// A link, or a form that is sent by the browser itself; and back again, by the browser's own button.
+addEventListener("beforeunload", () => showBusy({ leaving: true }));
+addEventListener("pageshow", () => showBusy({ leaving: false }));
 document.addEventListener("htmx:error", () => {
   document.getElementById("said").innerHTML =
     '<p class="notice bad" role="alert">The server cannot be reached: look at your connection, and try again.</p>';

@@ -1,0 +1,44 @@
+"""The time of day, as whoever waits for an instant reads it.
+
+It is the machine's clock, as long as that agrees with the database's. Where it does not, because somebody has set it,
+or it was never right, it is the database's: by that clock all machines are due together, and nothing that is still to
+come is taken for missed. Between two looks at it, it goes on by a clock that nobody can set.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+
+# Clocks that are kept right differ by less; so does what a look at the database's may be wrong by.
+_TOLERANCE = timedelta(seconds=0.5)
+_LONGEST_LOOK_SECONDS = 0.25
+
+
+class Clock:
+    """The clock of one process."""
+
+    def __init__(self) -> None:
+        self.seen: tuple[datetime, float] | None = None  # what the database's clock showed, and when (monotonic)
+
+    def utcnow(self) -> datetime:
+        """The time of day, in UTC."""
+        now = datetime.now(timezone.utc)
+        if self.seen is None:
+            return now
+        shown, at = self.seen
+        true = shown + timedelta(seconds=time.monotonic() - at)
+        return now if -_TOLERANCE <= now - true <= _TOLERANCE else true
+
+    def compare(self, shown: datetime, *, asked_at: float) -> None:
+        """Note what the database's clock, asked at `asked_at` (monotonic), has just answered.
+
+        An answer that took long says too little, and is not used.
+        """
+        took = time.monotonic() - asked_at
+        if took <= _LONGEST_LOOK_SECONDS:
+            self.seen = (shown, asked_at + took / 2)
+
+
+of_process = Clock()
+utcnow = of_process.utcnow

@@ -1,0 +1,60 @@
+"""Instants are read by the machine's clock while it agrees with the database's, and by that one where it does not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from include.clock import Clock, of_process
+from include.store.ledger import Ledger
+
+HOUR = timedelta(hours=1)
+MOMENT = timedelta(seconds=30)
+
+
+def _is_near(seen: datetime, by: timedelta) -> bool:
+    return abs(seen - datetime.now(timezone.utc) - by) < MOMENT
+
+
+def test_the_machines_clock_counts_while_it_agrees() -> None:
+    """To the microsecond, whatever the look at the other one was wrong by."""
+    clock = Clock()
+    clock.compare(datetime.now(timezone.utc) + timedelta(milliseconds=100), asked_at=time.monotonic())
+    before = datetime.now(timezone.utc)
+    assert before <= clock.utcnow() <= datetime.now(timezone.utc)
+
+
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+def test_the_databases_clock_counts_where_they_differ(by: timedelta) -> None:
+    """Ahead of it or behind, and the time goes on from there; once they agree again, the machine's own counts."""
+    clock = Clock()
+    clock.compare(datetime.now(timezone.utc) + by, asked_at=time.monotonic())
+    first = clock.utcnow()
+    assert _is_near(first, by)
+    assert clock.utcnow() > first
+    clock.compare(datetime.now(timezone.utc), asked_at=time.monotonic())
+    assert _is_near(clock.utcnow(), timedelta(0))
+
+
+def test_an_answer_that_took_long_says_nothing() -> None:
+    """Nobody knows when in between the clock was read."""
+    clock = Clock()
+    clock.compare(datetime.now(timezone.utc) + HOUR, asked_at=time.monotonic() - 10)
+    assert _is_near(clock.utcnow(), timedelta(0))
+
+
+async def test_a_process_looks_at_the_databases_clock_whenever_it_renews_its_lease(database_url: str) -> None:
+    """However wrong its own is by then."""
+    looked_at = of_process.seen
+    ledger = Ledger(database_url, lease_seconds=2)
+    await ledger.open()
+    try:
+        while of_process.seen is looked_at:
+            await asyncio.sleep(0.01)
+    finally:
+        await ledger.close()
+    assert of_process.seen is not None
+    assert _is_near(of_process.seen[0], timedelta(0))
