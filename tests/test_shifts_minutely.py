@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 
 import pendulum
 import pytest
@@ -15,11 +13,10 @@ from tests.airflow_system import OF_AIRFLOW  # isort: split
 from airflow.timetables.base import DataInterval, TimeRestriction
 
 from include import registry
-from include.local.postgres import Postgres
 from include.model import Job
 from include.orchestration.timetable import ShiftTimetable
-from include.store import migrate as migrations
-from include.store.db import DictConnection, connect
+from include.shifts.window import shift_end
+from include.store.db import DictConnection
 from include.store.rows import job_from_row
 from tests.test_store import add_job, one
 
@@ -29,7 +26,6 @@ pytestmark = [*OF_AIRFLOW]
 MINUTE, LEAD, HOUR = timedelta(minutes=1), timedelta(seconds=25), timedelta(hours=1)
 SHELL = {"kind": "shell", "payload": Jsonb({"command": "true"})}
 WEBHOOK = {"kind": "webhook", "payload": Jsonb({"url": "https://hooks.example.com/x"})}
-AFTER_AN_HOUR = "0014_every_minute"
 
 
 def job(db: DictConnection, job_id: int) -> Job:
@@ -49,68 +45,37 @@ def test_only_the_triggerer_holds_many(db: DictConnection) -> None:
     assert held == {"minutely", "cron", "unknown"}
 
 
-def test_a_kind_that_leaves_the_worker_is_due_within_the_minute(db: DictConnection) -> None:
-    """The run that a worker had is not taken for a shift, which would be on duty for an hour."""
-    job_id = add_job(db, every="1 minute", created_at="2026-01-01", **SHELL)
-    due = job(db, job_id).schedule.latest_until(datetime.now(timezone.utc), datetime(2000, 1, 1, tzinfo=timezone.utc))
-    assert due is not None
-    made = DataInterval.exact(pendulum.instance(due))
-    db.execute("update job set kind = %(kind)s, payload = %(payload)s", WEBHOOK)
-    row = job(db, job_id)
-    table = ShiftTimetable(row.schedule, row.schedule_changed_at, LEAD, HOUR, registry.holds_many(row))
-    info = table.next_dagrun_info(last_automated_data_interval=made, restriction=TimeRestriction(None, None, False))
+def runs(table: ShiftTimetable, last: DataInterval | None) -> DataInterval:
+    info = table.next_dagrun_info(last_automated_data_interval=last, restriction=TimeRestriction(None, None, False))
     assert info is not None
-    assert info.data_interval.end <= datetime.now(timezone.utc) + MINUTE * 2
+    return info.data_interval
 
 
-def test_another_payload_leaves_the_schedule_alone(db: DictConnection) -> None:
-    """Only another kind begins the schedule anew."""
-    job_id = add_job(db, every="1 minute", **WEBHOOK)
-    before = job(db, job_id)
-    db.execute("update job set payload = %s", (Jsonb({"url": "https://hooks.example.com/y"}),))
-    assert job(db, job_id).schedule_changed_at == before.schedule_changed_at
-    assert job(db, job_id).schedule_revision == before.schedule_revision
+def due_of(run: DataInterval) -> datetime:
+    """As a trigger gets it, which is no pendulum."""
+    return datetime.fromisoformat(run.end.isoformat())
 
 
-@pytest.fixture
-def old_url(server: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A database of before, with Airflow's table of runs."""
-    name = f"before_{tmp_path.name}"
-    server.create_database(name)
-    files = tmp_path / "store" / "migrations"
-    shutil.copytree(migrations._HERE / "migrations", files)
-    (files / f"{AFTER_AN_HOUR}.sql").unlink()
-    with monkeypatch.context() as patch:
-        patch.setattr(migrations, "_HERE", files.parent)
-        migrations.migrate(server.url(name))
-    with connect(server.url(name)) as db:
-        db.execute("create table public.dag_run (dag_id text, run_type text, data_interval_start timestamptz)")
-    return server.url(name)
+@pytest.mark.parametrize("lead", [timedelta(0), LEAD, timedelta(minutes=10)])
+def test_shifts_of_an_hour_follow_each_other(db: DictConnection, lead: timedelta) -> None:
+    """From the first run on, whenever it is made, each shift begins where the one before ends."""
+    row = job(db, add_job(db, every="1 minute", **WEBHOOK))
+    table = ShiftTimetable(row.schedule, row.schedule_changed_at, lead, HOUR, continuous=True)
+    made = runs(table, None)
+    for _ in range(3):
+        border = shift_end(row.id, due_of(made), HOUR)
+        made = runs(table, made)
+        assert timedelta(0) <= made.end - border < MINUTE
 
 
-def test_after_an_upgrade_nothing_waits_for_an_hour(old_url: str) -> None:
-    """The schedule of what was a run each minute begins after the newest of them; all other schedules stay."""
-    newest = datetime.now(timezone.utc) + timedelta(seconds=5)
-    with connect(old_url) as db:
-        changed = {
-            add_job(db, name=str(when), **{"every": None, **when}): moves
-            for when, moves in (
-                ({"every": "1 minute"}, True),
-                ({"cron": "*/1 9-17 * * 1-5"}, True),
-                ({"cron": "0 * * * * *"}, True),
-                ({"every": "5 seconds"}, False),
-                ({"every": "2 minutes"}, False),
-                ({"cron": "*/5 * * * *"}, False),
-            )
-        }
-        for job_id in changed:
-            for ago in (MINUTE, timedelta(0)):
-                db.execute("insert into public.dag_run values (%s, 'scheduled', %s)", (f"job_{job_id}", newest - ago))
-            db.execute("insert into public.dag_run values (%s, 'manual', %s)", (f"job_{job_id}", newest + HOUR))
-        before = {job_id: job(db, job_id) for job_id in changed}
-        assert migrations.migrate(old_url) == [AFTER_AN_HOUR]
-        for job_id, moves in changed.items():
-            row = job(db, job_id)
-            expected = newest + timedelta(microseconds=1) if moves else before[job_id].schedule_changed_at
-            assert row.schedule_changed_at == expected
-            assert row.schedule_revision == before[job_id].schedule_revision
+@pytest.mark.parametrize("lead", [timedelta(0), LEAD])
+def test_a_run_of_one_occurrence_is_not_taken_for_a_shift(db: DictConnection, lead: timedelta) -> None:
+    """After such a run (of a worker, where the kind was another one, or of a release before) a shift begins at the next
+    occurrence, and not after an hour."""
+    row = job(db, add_job(db, every="1 minute", created_at="2026-01-01", **WEBHOOK))
+    table = ShiftTimetable(row.schedule, datetime(2026, 1, 1, tzinfo=timezone.utc), LEAD, HOUR, continuous=True)
+    due = row.schedule.next_after(datetime.now(timezone.utc) + MINUTE)
+    assert due is not None
+    shift = runs(table, DataInterval(pendulum.instance(due - lead), pendulum.instance(due)))
+    assert shift.end == due + MINUTE
+    assert runs(table, shift).end - shift_end(row.id, due_of(shift), HOUR) < MINUTE

@@ -17,6 +17,10 @@ from include.settings import settings
 from include.shifts.window import shift_end
 
 _TICK = timedelta(microseconds=1)
+# By so much longer is the data interval of a run that is a shift, where it could also be of one occurrence: as runs of
+# the same row are on a worker, and were once of all rows that are due each minute.
+_MARK = timedelta(seconds=1)
+_LONGEST_UNMARKED = timedelta(minutes=1) - _MARK
 
 
 class ShiftTimetable(Timetable):
@@ -103,10 +107,17 @@ class ShiftTimetable(Timetable):
         last = last_automated_data_interval
         if last is not None and last.start < self.changed_at and last.end != self.schedule.run_at:
             last = None  # made by the schedule that the row had before: it says nothing about this one
-        due = self.next_due(None if last is None else _plain(last.end), datetime.now(timezone.utc))
+        now = datetime.now(timezone.utc)
+        if last is None:
+            due = self.next_due(None, now)
+        elif self._held_one(last):
+            due = self._next_occurrence(_plain(last.end), now)
+        else:
+            due = self.next_due(_plain(last.end), now)
         if due is None:
             return None
-        start = max(due - self.lead, self.changed_at) if last is None else max(due - self.lead, last.end)
+        early = due - self.lead - (_MARK if self._marks else timedelta(0))
+        start = max(early, self.changed_at if last is None else last.end)
         interval = DataInterval(_pendulum(min(start, due)), _pendulum(due))
         if not self.lead:  # a worker that waited for the end of the jitter would keep others from working
             return DagRunInfo(run_after=_pendulum(due + self.schedule.delay(due)), data_interval=interval)
@@ -128,6 +139,21 @@ class ShiftTimetable(Timetable):
             border = shift_end(self.schedule.salt, last_due, self.length)
             if border > now:
                 return self.schedule.next_after(border - _TICK)
+        return self._next_occurrence(after, now)
+
+    @property
+    def _marks(self) -> bool:
+        """Whether runs that are shifts are marked, for there may be others."""
+        return self.continuous and self.schedule.is_minutely and not self.schedule.is_fast
+
+    def _held_one(self, run: DataInterval) -> bool:
+        """Whether a run ended with its occurrence, so that nobody is on duty. The first of a schedule has no mark."""
+        start, due = _plain(run.start), _plain(run.end)
+        unmarked = due - start <= min(self.lead, _LONGEST_UNMARKED)
+        return self._marks and unmarked and start != self.changed_at
+
+    def _next_occurrence(self, after: datetime, now: datetime) -> datetime | None:
+        """The first one; of those that were missed, the newest."""
         due = self.schedule.next_after(after)
         if due is not None and due <= now:
             return self.schedule.latest_until(now, after)
