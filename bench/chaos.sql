@@ -28,10 +28,14 @@ select id, 'workflow ' || id, 'user' || id || '@example.com', %(connector_id)s, 
        jsonb_build_object('url', %(url)s::text || id), '1 second', 30, '0.5 seconds', '2 seconds', '5 seconds'
 from wish returning id;
 
--- name: insert_timer
--- Insert a timer; the place that it calls is in its URL.
+-- name: insert_timers
+-- Insert timers, each due so long after the one before; one in so many calls a place that always fails.
 insert into timer (url, due_at, retries, retry_delay, retry_max_delay, timeout)
-values (%(url)s, %(due_at)s, %(retries)s, '0.5 seconds', '2 seconds', '5 seconds') returning id;
+select %(url)s::text || case when is_broken then '/broken/timer' else '/fine/timer' end,
+       %(first)s::timestamptz + number * %(gap)s::interval, case when is_broken then 1 else 20 end,
+       '0.5 seconds', '2 seconds', '5 seconds'
+from generate_series(0, %(count)s::int - 1) as number,
+     lateral (select mod(number + 1, %(broken)s::int) = 0 as is_broken) as fate;
 
 -- name: entries
 -- The ledger, of these jobs.
@@ -85,16 +89,12 @@ from public.trigger t
 where not exists (select from public.task_instance ti where ti.trigger_id = t.id and ti.state = 'deferred');
 
 -- name: orphaned_leases
--- Work that is held by an owner who does not live: executions, timers, and the turns of rows that are at work.
+-- Executions and timers that are held by an owner who does not live. The turn of one is nobody's: whoever has work takes it.
 with held as (
     select 'job_' || job_id || ' at ' || scheduled_for as what, claimed_by as owner from execution
     where status in ('running', 'retrying') and claimed_by is not null
     union all
     select 'timer_' || id, claimed_by from timer where status = 'firing'
-    union all
-    select t.table_name || '_' || t.row_id, t.owner from turn t
-    where t.ended_at is null
-      and not exists (select from connector c where t.table_name = 'connector' and c.id = t.row_id and not c.is_active)
 )
 select what || ' is held by one who is gone' as orphan
 from held where not exists (select from lease l where l.owner = held.owner and l.until > now());

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,9 @@ class ChaosRows:
     def insert_workflow(self, connector_id: int, url: str) -> int:
         return int(self._ask("insert_workflow", connector_id=connector_id, url=url)[0]["id"])
 
-    def insert_timer(self, url: str, due_at: datetime, retries: int) -> None:
-        self._ask("insert_timer", url=url, due_at=due_at, retries=retries)
+    def insert_timers(self, url: str, count: int, *, first: datetime, gap: timedelta, broken: int) -> None:
+        """One in `broken` always fails."""
+        self._ask("insert_timers", url=url, count=count, first=first, gap=gap, broken=broken)
 
     def pause_connectors(self) -> None:
         self._ask("pause_connectors")

@@ -71,10 +71,7 @@ class World:
         for job in planned(start, load, end, sink_url=url, shell_file=str(self._shell_file)):
             self._jobs[self._rows.insert_job(job.document)] = job
         count = int((end - load).total_seconds() * _TIMERS_A_SECOND)
-        for number in range(count):
-            is_broken = number % _BROKEN_TIMERS == _BROKEN_TIMERS - 1
-            place = "/broken/timer" if is_broken else "/fine/timer"
-            self._rows.insert_timer(url + place, load + (end - load) * number / count, 1 if is_broken else 20)
+        self._rows.insert_timers(url, count, first=load, gap=(end - load) / count, broken=_BROKEN_TIMERS)
         self._timers = count
 
     def _connect(self) -> None:

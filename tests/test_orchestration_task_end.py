@@ -14,6 +14,7 @@ from tests.airflow_system import OF_AIRFLOW, a_job  # isort: split
 
 from airflow._shared.timezones import timezone
 from airflow.jobs.job import Job
+from airflow.jobs.triggerer_job_runner import TriggererJobRunner
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.trigger import handle_event_submit
 from airflow.models.xcom import XComModel
@@ -197,6 +198,22 @@ def test_each_event_is_a_sign_of_life(deferred: Callable[..., Deferred], place: 
     finally:
         run.session.delete(triggerer)
         run.session.commit()
+
+
+def test_a_heartbeat_is_as_old_as_it_is(airflow_session: Session) -> None:
+    """Airflow's own writes the time of the one before: a triggerer that was busy for long would pass for dead by it."""
+    triggerer = Job()
+    TriggererJobRunner(triggerer, capacity=1)
+    triggerer.prepare_for_execution()
+    ask = text("select latest_heartbeat from public.job where id = :id")
+    try:
+        triggerer.latest_heartbeat = timezone.utcnow() - timedelta(minutes=1)
+        before = timezone.utcnow()
+        triggerer.heartbeat(heartbeat_callback=lambda session: None)
+        assert airflow_session.execute(ask, {"id": triggerer.id}).scalar_one() >= before
+    finally:
+        airflow_session.execute(text("delete from public.job where id = :id"), {"id": triggerer.id})
+        airflow_session.commit()
 
 
 def test_registering_twice_is_harmless(deferred: Callable[..., Deferred]) -> None:

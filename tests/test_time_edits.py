@@ -24,7 +24,7 @@ OTHER_COLUMNS = {
     "jitter": "jitter = '300 ms'",
     "overlap": "overlap = 'allow'",
     "misfire": "misfire = 'all', max_lateness = '1 day'",
-    "breaker": "disable_after = 5, half_open = true, probe_every = '1 minute'",
+    "breaker": "disable_after = 5, half_open = true, probe_every = '2 minutes'",
     "name": "name = name || '!', owner = 'ann'",
 }
 
@@ -93,8 +93,8 @@ async def test_a_fast_shift_that_is_edited_all_the_time_loses_and_doubles_nothin
 @pytest.mark.parametrize(
     ("schedule", "other"),
     [
-        ("every = '1 minute'", "every = '7 minutes'"),
-        ("every = '1 minute'", "every = null, cron = '0 0 1 1 *'"),
+        ("every = '2 minutes'", "every = '7 minutes'"),
+        ("every = '2 minutes'", "every = null, cron = '0 0 1 1 *'"),
         ("ends_at = null", "ends_at = starts_at + interval '1 microsecond'"),
     ],
 )
@@ -104,7 +104,7 @@ async def test_a_schedule_that_is_edited_and_edited_back_fires_once(
     """The run of the old schedule and the one that Airflow makes for the same instant of the new one are one fire."""
     async with stage(database_url) as (post, server), opened_post(database_url) as elsewhere:
         due = utcnow() + 1.5 * SECOND
-        job_id = add(db, server, every="1 minute", starts_at=due - MINUTE)
+        job_id = add(db, server, every="2 minutes", starts_at=due - 2 * MINUTE)
         shifts = [asyncio.create_task(stand(post, job_id, due, "before"))]
         await asyncio.sleep(0.3)
         with db.transaction():

@@ -52,7 +52,7 @@ async def test_a_window_that_is_moved_takes_an_armed_run_with_it(
     """A window that is closed before the instant, or opened after it, leaves nothing to fire."""
     async with stage(database_url) as (post, server):
         due = utcnow() + SECOND
-        job_id = add(db, server, every="1 minute", starts_at=due - MINUTE)
+        job_id = add(db, server, every="2 minutes", starts_at=due - 2 * MINUTE)
         shift = asyncio.create_task(stand(post, job_id, due))
         await asyncio.sleep(0.3)
         db.execute(f"update job set {edit}")

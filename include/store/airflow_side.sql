@@ -13,6 +13,18 @@ alter table public.task_instance set (fillfactor = 70, autovacuum_vacuum_scale_f
 alter table public.trigger set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 alter table public.dag set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
 
+-- A triggerer's sign of life is of the moment in which it arrives. Airflow 3.3.2 writes the time of the one before: a living
+-- triggerer that was busy for seconds would pass for dead because of its very heartbeat.
+create or replace function millrace.heartbeat_is_now() returns trigger language plpgsql as $$
+begin
+    new.latest_heartbeat := clock_timestamp();
+    return new;
+end $$;
+create or replace trigger millrace_heartbeat_is_now
+    before update of latest_heartbeat on public.job
+    for each row when (new.job_type = 'TriggererJob' and new.state = 'running')
+    execute function millrace.heartbeat_is_now();
+
 -- A pause is one fact, wherever it is set: pausing the DAG in Airflow sets is_active of its row, and the other way round.
 -- The audit says that it came by Airflow; who it was, Airflow does not tell the database (its own audit log has it).
 create or replace function millrace.pause_follows_dag() returns trigger language plpgsql
