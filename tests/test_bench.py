@@ -99,6 +99,7 @@ def test_the_scenarios_are_those_of_the_table() -> None:
         "api",
         "burst",
         "capacity",
+        "chaos",
         "connectors",
         "edit",
         "faults",
@@ -113,7 +114,7 @@ def test_the_scenarios_are_those_of_the_table() -> None:
         "workflows",
     ]
     assert all(scenario.summary for scenario in known.values())
-    assert [name for name, scenario in known.items() if scenario.has_own_system] == ["vanilla"]
+    assert [name for name, scenario in known.items() if scenario.has_own_system] == ["chaos", "vanilla"]
 
 
 def test_options_come_from_the_command_line() -> None:
