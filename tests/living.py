@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections import Counter
@@ -201,6 +202,7 @@ async def living(checkout: Path, database_url: str, url: str) -> AsyncIterator[L
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.living", database_url, url),
         cwd=checkout,
+        env={**os.environ, "PYTHONPATH": str(checkout)},  # before whatever the tests themselves were started with
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

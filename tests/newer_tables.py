@@ -13,7 +13,8 @@ _MIGRATE = "import sys; from include.store.migrate import migrate; migrate(sys.a
 
 def migrate_with(checkout: str, database_url: str) -> None:
     """Migrate with the code of a checkout."""
-    subprocess.run([sys.executable, "-c", _MIGRATE, database_url], cwd=checkout, check=True)
+    environment = {**os.environ, "PYTHONPATH": checkout}
+    subprocess.run([sys.executable, "-c", _MIGRATE, database_url], cwd=checkout, env=environment, check=True)
 
 
 def _migrate(database_url: str) -> list[str]:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import gettempdir
 from urllib.parse import urlsplit
 
 import psycopg
@@ -55,8 +56,9 @@ def pooled_url(database_url: str, tmp_path: Path) -> Iterator[str]:
     own = {"user": os.stat(tmp_path).st_uid}
     if own["user"] == 0:  # it refuses to run as root
         own = {"user": 65534}
-        for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-            path.chmod(0o755)
+        for path in (tmp_path, *tmp_path.parents):
+            if path.is_relative_to(gettempdir()) and path != Path(gettempdir()):
+                path.chmod(0o755)
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(["pgbouncer", tmp_path / "pgbouncer.ini"], stdout=log, stderr=log, **own)
     url = f"postgresql://{server.username}@127.0.0.1:{port}/millrace"
