@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from include.clock import Clock, of_process
+from include.clock import Clock, of_process, steady_seconds
 from include.store.ledger import Ledger
 
 HOUR = timedelta(hours=1)
@@ -22,7 +21,7 @@ def _is_near(seen: datetime, by: timedelta) -> bool:
 def test_the_machines_clock_counts_while_it_agrees() -> None:
     """To the microsecond, whatever the look at the other one was wrong by."""
     clock = Clock()
-    clock.compare(datetime.now(timezone.utc) + timedelta(milliseconds=100), asked_at=time.monotonic())
+    clock.compare(datetime.now(timezone.utc) + timedelta(milliseconds=100), asked_at=steady_seconds())
     before = datetime.now(timezone.utc)
     assert before <= clock.utcnow() <= datetime.now(timezone.utc)
 
@@ -31,18 +30,18 @@ def test_the_machines_clock_counts_while_it_agrees() -> None:
 def test_the_databases_clock_counts_where_they_differ(by: timedelta) -> None:
     """Ahead of it or behind, and the time goes on from there; once they agree again, the machine's own counts."""
     clock = Clock()
-    clock.compare(datetime.now(timezone.utc) + by, asked_at=time.monotonic())
+    clock.compare(datetime.now(timezone.utc) + by, asked_at=steady_seconds())
     first = clock.utcnow()
     assert _is_near(first, by)
     assert clock.utcnow() > first
-    clock.compare(datetime.now(timezone.utc), asked_at=time.monotonic())
+    clock.compare(datetime.now(timezone.utc), asked_at=steady_seconds())
     assert _is_near(clock.utcnow(), timedelta(0))
 
 
 def test_an_answer_that_took_long_says_nothing() -> None:
     """Nobody knows when in between the clock was read."""
     clock = Clock()
-    clock.compare(datetime.now(timezone.utc) + HOUR, asked_at=time.monotonic() - 10)
+    clock.compare(datetime.now(timezone.utc) + HOUR, asked_at=steady_seconds() - 10)
     assert _is_near(clock.utcnow(), timedelta(0))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import pytest
 from aiohttp import web
 
 from include.store.db import DictConnection
@@ -27,6 +28,19 @@ async def test_a_claim_from_before_a_freeze_is_void(database_url: str, db: DictC
         await until(lambda: frozen.lease > before.lease)
         assert not frozen.holds_lease(before.lease)
         assert frozen.holds_lease(frozen.lease)
+
+
+async def test_a_lease_does_not_outlive_a_suspend(
+    database_url: str, db: DictConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While a machine is suspended, Python's monotonic clock stands still; its leases run out all the same."""
+    job_id = add_job(db)
+    async with ledger(database_url, lease_seconds=60) as suspended:
+        claim = await suspended.claim(await wish(suspended, job_id))
+        assert suspended.holds_lease(claim.lease)
+        read = time.clock_gettime
+        monkeypatch.setattr(time, "clock_gettime", lambda which: read(which) + 61 * (which == time.CLOCK_BOOTTIME))
+        assert not suspended.holds_lease(claim.lease)
 
 
 async def test_the_turn_of_the_dead_is_taken_and_that_of_the_living_is_not(

@@ -119,7 +119,10 @@ def test_a_process_is_called_by_its_component(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.fresh_database
 def test_each_is_judged_by_its_own_last_sign(database_url: str, db: DictConnection) -> None:
-    """Neither the other one of its kind, nor the process that had its place before, says anything about it."""
+    """Neither the other one of its kind, nor the process that had its place before, says anything about it.
+
+    One that has given none for longer than it takes to start is not starting any more.
+    """
     db.execute(
         "create table public.job (id serial, job_type text, hostname text, state text, start_date timestamptz,"
         " latest_heartbeat timestamptz)"
@@ -136,8 +139,10 @@ def test_each_is_judged_by_its_own_last_sign(database_url: str, db: DictConnecti
         )
 
     names = ("scheduler", "triggerer", "triggerer-2", "triggerer-3", "worker")
+    just_begun = datetime.now(timezone.utc).isoformat()
     components = {name: Component(me, began.isoformat(), 0) for name in names}
     components["triggerer-4"] = Component(Identity(me.pid, "before"), began.isoformat(), 0)
+    components["triggerer-5"] = Component(me, just_begun, 0)
     sign("scheduler", began, 3)
     sign("triggerer", began, 40)
     sign("triggerer-2", began - timedelta(days=1), 1)
@@ -145,7 +150,7 @@ def test_each_is_judged_by_its_own_last_sign(database_url: str, db: DictConnecti
     sign("triggerer-3", began - timedelta(seconds=1), 0)
     assert states(database_url, components) == {
         **{"scheduler": "healthy", "triggerer": "unhealthy", "triggerer-2": "healthy"},
-        **{"triggerer-3": "starting", "worker": "running", "triggerer-4": "down"},
+        **{"triggerer-3": "unhealthy", "worker": "running", "triggerer-4": "down", "triggerer-5": "starting"},
     }
     assert states("postgresql://u:p@127.0.0.1:1/d", components)["scheduler"] == "unknown"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import psycopg
@@ -13,8 +13,11 @@ from include.local.hostname import hostname_of
 from include.local.run import Component
 from include.store.db import connect
 from include.store.health import QUIET_SECONDS
+from include.times import utcnow
 
 State = Literal["healthy", "starting", "unhealthy", "down", "running", "unknown"]
+
+STARTING_SECONDS = 300.0  # a first sign takes 5 to 20 s, and on a machine with much else to do a minute
 
 _HAVE_SIGNS = ("scheduler", "dag-processor", "triggerer")
 _LAST_SIGNS = """
@@ -27,8 +30,8 @@ _LAST_SIGNS = """
 def states(database_url: str, components: Mapping[str, Component]) -> dict[str, State]:
     """The state of each; `running` are those that give no signs, `unknown` is who may be well, for no sign can be read.
 
-    `unhealthy` is one that lives and has been silent for longer than it is while it is well. What a predecessor said
-    does not count.
+    `unhealthy` is one that lives and has been silent for longer than it is while it is well, or than it takes to start.
+    What a predecessor said does not count.
     """
     signs = _signs(database_url, [name for name in components if gives_signs(name)])
     return {name: _state(name, component, signs) for name, component in components.items()}
@@ -56,8 +59,7 @@ def _state(name: str, component: Component, signs: Mapping[str, Mapping[str, Any
         return "running"
     if signs is None:
         return "unknown"
-    sign = signs.get(hostname_of(name))
-    if sign is None or sign["start_date"] < datetime.fromisoformat(component.started_at):
-        return "starting"
-    silent = datetime.now(timezone.utc) - sign["latest_heartbeat"]
-    return "healthy" if silent <= timedelta(seconds=QUIET_SECONDS) else "unhealthy"
+    sign, began, now = signs.get(hostname_of(name)), datetime.fromisoformat(component.started_at), utcnow()
+    if sign is None or sign["start_date"] < began:
+        return "starting" if now - began <= timedelta(seconds=STARTING_SECONDS) else "unhealthy"
+    return "healthy" if now - sign["latest_heartbeat"] <= timedelta(seconds=QUIET_SECONDS) else "unhealthy"

@@ -21,6 +21,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from include.clock import of_process as clock
+from include.clock import steady_seconds
 from include.deadline import within
 from include.model import Job, Status
 from include.store.batch import Batch, Connection
@@ -146,7 +147,7 @@ class Ledger:
         Asked before each send, for a process may have been frozen. A lease that ran out, and was renewed after that, is
         another one: `lease` counts them.
         """
-        return lease == self.lease and time.monotonic() - self._renewed_at < self._lease_seconds
+        return lease == self.lease and steady_seconds() - self._renewed_at < self._lease_seconds
 
     async def board(self, job_id: int, run_id: str) -> Board | None:
         """Where a shift for the job stands, or None if there is no such job (any more)."""
@@ -249,10 +250,10 @@ class Ledger:
         return await cursor.fetchall() if cursor.description else []
 
     async def _renew(self) -> None:
-        asked_at = time.monotonic()
+        asked_at = steady_seconds()
         [row] = await self._leases.ask(("renew", {"owner": self.owner, "seconds": self._lease_seconds}))
         clock.compare(row["at"], asked_at=asked_at)
-        if time.monotonic() - self._renewed_at > self._lease_seconds:
+        if steady_seconds() - self._renewed_at > self._lease_seconds:
             self.lease += 1
         self._renewed_at = asked_at
 
