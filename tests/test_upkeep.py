@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -187,6 +188,12 @@ async def test_a_connection_that_is_cut_off_ends_no_round(database_url: str, db:
     assert done is not None
     assert done["timers"].error is not None
     assert (done["leases"].changed, done["leases"].error) == (1, None)
+
+
+async def test_rounds_follow_upon_each_other_without_a_pause(database_url: str, tmp_path: Path) -> None:
+    """The next round may begin as soon as one has ended, not only when PostgreSQL has seen its connection go."""
+    for _ in range(50):
+        assert await round_of(database_url, "log_files", log_folder=tmp_path) is not None
 
 
 async def test_whoever_was_cut_off_and_replaced_does_nothing_more(database_url: str, db: DictConnection) -> None:

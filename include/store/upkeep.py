@@ -153,6 +153,8 @@ class Upkeep:
                     if not await self._still_here():
                         break  # somebody else has begun
                     done.append(await self._do(chore, now, dry_run))
+            if self._db is not None and not self._db.closed:
+                await self._db.execute(SQL["leave_lock"])  # for the end of a connection is seen a moment later
             return done
         except _AWAY as error:
             raise RetryableError(f"the database was lost: {_line(error)}") from error

@@ -6,6 +6,10 @@
 -- Be the only one at work in this database, as long as this connection lasts; or learn that somebody else is.
 select pg_try_advisory_lock(hashtext('millrace.upkeep')) as taken, to_regclass('public.dag_run') is not null as has_airflow;
 
+-- name: leave_lock
+-- Let another one begin.
+select pg_advisory_unlock(hashtext('millrace.upkeep'));
+
 -- name: due_chores
 -- Of these chores, those that nobody has begun within the hour.
 select c.name
