@@ -43,11 +43,12 @@ class Clock:
     def compare(self, shown: datetime, *, asked_at: float) -> None:
         """Note what the database's clock, asked at `asked_at` (`steady_seconds`), has just answered.
 
+        It is taken to have been read last thing: whoever goes by it may be late by what the answer took, and never early.
         An answer that took long says too little, and is not used.
         """
-        took = steady_seconds() - asked_at
-        if took <= _LONGEST_LOOK_SECONDS:
-            self.seen = (shown, asked_at + took / 2)
+        answered_at = steady_seconds()
+        if answered_at - asked_at <= _LONGEST_LOOK_SECONDS:
+            self.seen = (shown, answered_at)
 
 
 of_process = Clock()

@@ -38,6 +38,13 @@ def test_the_databases_clock_counts_where_they_differ(by: timedelta) -> None:
     assert _is_near(clock.utcnow(), timedelta(0))
 
 
+def test_it_is_never_ahead_of_the_databases_clock() -> None:
+    """Nobody knows when, on its way, it was read; whoever waits for an instant would rather be late than early."""
+    clock, answered = Clock(), datetime.now(timezone.utc) + HOUR
+    clock.compare(answered, asked_at=steady_seconds() - 0.2)
+    assert clock.utcnow() <= datetime.now(timezone.utc) + HOUR
+
+
 def test_an_answer_that_took_long_says_nothing() -> None:
     """Nobody knows when in between the clock was read."""
     clock = Clock()

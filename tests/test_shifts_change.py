@@ -6,11 +6,13 @@ import asyncio
 from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
 from include.shifts import job as job_shift
 from include.shifts.bell import utcnow
 from include.shifts.shift import Shift
 from include.shifts.window import shift_end
-from include.store.db import DictConnection
+from include.store.db import DictConnection, connect
 from tests.shift_stage import add, executions, never, opened_post, stage, stand, until
 from tests.test_store import one
 
@@ -74,6 +76,28 @@ async def test_a_new_shift_relieves_the_old_one(database_url: str, db: DictConne
     rows = [row for row in executions(db) if row["reason"] != "the job was deleted"]
     assert all(later - earlier == SECOND for earlier, later in pairwise(row["scheduled_for"] for row in rows))
     assert {row["status"] for row in rows} == {"success"}
+
+
+@pytest.mark.parametrize("change", ["every = '1 day'", "every = null", "every = '1 day', every_mode = 'fixed_delay'"])
+async def test_what_fell_due_before_its_schedule_changed_is_missed(
+    database_url: str, db: DictConnection, change: str
+) -> None:
+    """Behind with its work when the schedule is changed, a shift names what it had not begun by then."""
+    async with stage(database_url) as (post, server):
+        job_id = add(db, server, every="1 second")
+        shift = asyncio.create_task(stand(post, job_id, utcnow()))
+        await until(lambda: len(server.received) >= 2)
+        with connect(database_url) as other, other.transaction():
+            other.execute("select pg_advisory_xact_lock(7::bigint << 56 | %s)", (job_id,))  # claims wait for it
+            await asyncio.sleep(2.5)
+            db.execute(f"update job set {change}".encode())
+        changed_at = one(db, "select schedule_changed_at from job")["schedule_changed_at"]
+        await until(lambda: max(row["scheduled_for"] for row in executions(db)) > changed_at - SECOND)
+        db.execute("delete from job")
+        await shift
+    rows = executions(db)
+    assert all(later - earlier == SECOND for earlier, later in pairwise(row["scheduled_for"] for row in rows))
+    assert sum(row["reason"] == "the schedule was changed before it was executed" for row in rows) >= 2
 
 
 async def test_a_shift_works_overtime_until_it_is_relieved(database_url: str, db: DictConnection) -> None:

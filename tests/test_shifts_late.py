@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 
 from include.shifts.bell import utcnow
+from include.shifts.window import shift_end
 from include.store.db import DictConnection
-from tests.shift_stage import add, executions, stage, stand
+from tests.shift_stage import add, executions, known_since, stage, stand
 
 SECOND = timedelta(seconds=1)
 
@@ -47,3 +48,22 @@ async def test_a_late_run_leaves_a_newer_occurrence_to_its_own_run(database_url:
         newer = await stand(post, job_id, newest, "newer")
         assert len(server.received) == 1
     assert (older.state, newer.state) == ("skipped", "success")
+
+
+@pytest.mark.parametrize("last", [True, False])
+async def test_a_shift_that_begins_after_its_end_leaves_to_the_next_one_only_what_that_comes_to(
+    database_url: str, db: DictConnection, last: bool
+) -> None:
+    """Nobody was on duty for the last seconds of a schedule until the shift was over: with no shift after it that can
+    have begun, this one accounts for them; else that one does."""
+    length = timedelta(seconds=60)
+    async with stage(database_url, shift_seconds=60) as (post, server):
+        due = utcnow().replace(microsecond=0) - 10 * SECOND
+        ended = (i for i in range(1000, 9999) if 5 * SECOND < shift_end(i, due, length) - due < 8 * SECOND)
+        ends_at = due + 4 * SECOND if last else None
+        job_id = add(db, server, id=next(ended), every="1 second", starts_at=due, ends_at=ends_at)
+        known_since(db, job_id, due - SECOND, accounted=due)
+        ending = await stand(post, job_id, due)
+    expected = ["success", "missed", "missed", "success"] if last else ["success"]
+    assert [row["status"] for row in executions(db)] == expected
+    assert ending.state == "success"

@@ -22,6 +22,8 @@ from include.store.ledger import Claim, Wish
 
 log = logging.getLogger(__name__)
 
+CHANGED = "the schedule was changed before it was executed"
+
 _ASK_AGAIN_SECONDS = 0.5
 _FAR = timedelta(days=36_500)
 
@@ -209,8 +211,7 @@ class Duty:
         """An occurrence of a schedule that was changed: no longer waited for, and missed if it fell due before that."""
         await self.post.ledger.drop(self.job.id, due, claim=self.shift.token, reason="the schedule was changed")
         if due <= self.job.schedule_changed_at and not self.shift.by_hand:
-            reason = "the schedule was changed before it was executed"
-            await self.post.ledger.miss(self.job.id, [due], run_id=self.shift.run_id, reason=reason)
+            await self.post.ledger.miss(self.job.id, [due], run_id=self.shift.run_id, reason=CHANGED)
 
     async def _claim(self, order: _Order) -> Claim | None:
         """Ask until there is a verdict to act on. None: the job is gone, or this is not its instant any more."""

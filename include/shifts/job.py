@@ -14,9 +14,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from include import registry
+from include.model import Job
 from include.shifts.bell import utcnow
 from include.shifts.delayed import fire_delayed
-from include.shifts.duty import Duty
+from include.shifts.duty import CHANGED, Duty
 from include.shifts.execution import Attempt
 from include.shifts.owed import GRACE, first_to_execute, missed, owed_until
 from include.shifts.post import Post
@@ -150,7 +151,7 @@ async def _many(duty: Duty) -> Ending:
     duty.until = duty.border + length  # overtime: until relieved, for the scheduler may be down
     for occurrence in board.unfinished:
         duty.spawn(duty.execute(occurrence), occurrence)
-    if utcnow() < duty.border:
+    if utcnow() < duty.border or _is_last(duty):
         handed_over = post.relieve_others(duty)
         if duty.job.schedule.fixed_delay:
             await fire_delayed(duty)
@@ -162,21 +163,36 @@ async def _many(duty: Duty) -> Ending:
     return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
 
 
+def _is_last(duty: Duty) -> bool:
+    """Whether no shift after this one can have begun; what is owed is this one's then, after its end, too."""
+    following = duty.job.schedule.next_after(duty.border - _TICK)
+    return following is None or following > utcnow()
+
+
 async def _fire(duty: Duty, position: datetime) -> None:
     """Start occurrence after occurrence, until the shift ends, the job is deleted, or each has a run of its own."""
     settle: str | None = _NOBODY
-    while registry.holds_many(duty.job) and not duty.job.schedule.fixed_delay:
-        position = max(position, duty.job.schedule_changed_at)
+    job = duty.job
+    while True:
+        await _leave(duty, job, position)
+        job = duty.job  # as the rest of this round knows it
+        if not registry.holds_many(job) or job.schedule.fixed_delay:
+            return
+        position = max(position, job.schedule_changed_at)
         if settle and duty.active:
             position = await _settle(duty, position, settle)
-        due = duty.job.schedule.next_after(position)
+            if _is_rescheduled(duty, job):
+                continue
+        due = job.schedule.next_after(position)
         if due is None or due >= duty.until:
             return
         was_active = duty.active
-        instant = due + duty.job.schedule.delay(due)
+        instant = due + job.schedule.delay(due)
         # What is still under way might end in time: the overlap is judged at the instant and not before.
-        if await duty.rung_before(instant - _CLAIM_AHEAD) or (
-            duty.active and duty.tasks and await duty.bell.sleep_until(instant)
+        if (
+            await duty.rung_before(instant - _CLAIM_AHEAD)
+            or (duty.active and duty.tasks and await duty.bell.sleep_until(instant))
+            or _is_rescheduled(duty, job)
         ):
             if not await duty.reload():
                 return
@@ -191,6 +207,23 @@ async def _fire(duty: Duty, position: datetime) -> None:
         settle = _PAUSED if duty.active and not was_active else _BEHIND if duty.active and late else None
 
 
+def _is_rescheduled(duty: Duty, job: Job) -> bool:
+    """Whether the schedule has changed since the row was `job`: what is under way reads it again, too."""
+    return duty.job.schedule_revision != job.schedule_revision
+
+
+async def _leave(duty: Duty, old: Job, position: datetime) -> None:
+    """Account for what was due by a schedule that is gone, and had not begun when it was changed.
+
+    Of several changes at once nobody knows when the first one was; then nothing is.
+    """
+    if duty.job.schedule_revision == old.revision + 1 and old.is_active:
+        changed_at = duty.job.schedule_changed_at
+        owed = old.schedule.between(_within_ledger(duty, position, changed_at), changed_at)
+        resumed_at = old.paused_until
+        await _write_missed(duty, (due for due in owed if resumed_at is None or due >= resumed_at), CHANGED)
+
+
 async def _let_finish(duty: Duty) -> None:
     """Give an execution that is about to end a moment to do so: being late together is not an overlap."""
     if duty.tasks and duty.job.overlap == "skip":
@@ -198,17 +231,24 @@ async def _let_finish(duty: Duty) -> None:
 
 
 async def _settle(duty: Duty, since: datetime, reason: str) -> datetime:
-    """Account for what is owed since `since`; return the position after which the next occurrence is to be started."""
-    while True:
-        now = utcnow()
-        await _write_missed(duty, missed(duty.job, _within_ledger(duty, since, now), now), reason)
-        first = first_to_execute(duty.job, since, now)
+    """Account for what is owed since `since`; return the position after which the next occurrence is to be started.
+
+    It ends as soon as the job has another schedule.
+    """
+    job = duty.job
+    while not _is_rescheduled(duty, job):
+        job, now = duty.job, utcnow()
+        await _write_missed(duty, missed(job, _within_ledger(duty, since, now), now), reason)
+        first = first_to_execute(job, since, now)
         if first is None:
-            return max(since, owed_until(duty.job, now))
-        if duty.job.misfire == "all":
+            return max(since, owed_until(job, now))
+        if job.misfire == "all":
             await duty.idle()  # one after another: they are many, and all late
+        if _is_rescheduled(duty, job):
+            break
         await duty.start(first)
         since = first
+    return since
 
 
 def _within_ledger(duty: Duty, since: datetime, now: datetime) -> datetime:
