@@ -43,7 +43,7 @@ class Clock:
     def compare(self, shown: datetime, *, asked_at: float) -> None:
         """Note what the database's clock, asked at `asked_at` (`steady_seconds`), has just answered.
 
-        It is taken to have been read last thing: whoever goes by it may be late by what the answer took, and never early.
+        It is taken to have been read last thing: whoever goes by it may be late by what the answer took, never early.
         An answer that took long says too little, and is not used.
         """
         answered_at = steady_seconds()
