@@ -21,6 +21,11 @@ TESTS = (
     ("tests/test_redrive.py", "tests/test_shift_workflow.py"),
     ("tests/test_api_jobs.py", "tests/test_api_timers.py"),
 )
+# They look away for longer than a busy machine stands still, sometimes; mended since.
+UNSTEADY = (
+    "tests/test_ledger.py::test_an_owner_that_lives_keeps_its_claim",
+    "tests/test_timers.py::test_pumps_hear_of_what_comes_earlier_and_of_nothing_else",
+)
 _SUPPORT = (
     *("__init__", "conftest", "api_client", "fake_http", "health_rows", "log_rows", "shift_stage", "timer_rows"),
     *("test_shifts", "test_store", "api_server"),

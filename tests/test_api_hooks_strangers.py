@@ -134,7 +134,7 @@ async def test_strangers_who_wait_for_their_answer_keep_nobody_waiting(
     api: Api, db: DictConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More of them than there are turns and connections hold none of these: a genuine delivery is taken meanwhile."""
-    monkeypatch.setattr(hooks, "_UNPROVEN_SECONDS", 1.5)
+    monkeypatch.setattr(hooks, "_UNPROVEN_SECONDS", 5)  # longer than a machine stands still
     connector = add_connector(db)
     strangers = [asyncio.create_task(answered(api, address, WRONG)) for address in [connector, "nobody"] * 30]
     _, early = await asyncio.wait(strangers, timeout=0.5)

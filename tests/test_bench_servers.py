@@ -87,6 +87,7 @@ def test_a_call_that_comes_in_pieces_came_when_it_began(sink: Sink) -> None:
             last_piece_at = time.time()
             connection.sendall(whole[position : position + 40])
             time.sleep(0.1)
+            sink.count("calls")  # it is awake
         read_answers(connection, 1)
     (call,) = sink.calls([103])
     assert began <= call.arrival < last_piece_at

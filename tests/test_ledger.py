@@ -123,7 +123,10 @@ async def test_an_owner_that_lives_keeps_its_claim(database_url: str, db: DictCo
     job_id = add_job(db)
     async with ledger(database_url, lease_seconds=2) as alive, ledger(database_url) as other:
         await alive.claim(await wish(alive, job_id))
-        await asyncio.sleep(2.5)
+        lease = "select until from lease where owner = %s"
+        first = one(db, lease, alive.owner)["until"]
+        while one(db, lease, alive.owner)["until"] <= first + timedelta(seconds=2):  # until it has outlived its term
+            await asyncio.sleep(0.01)
         assert (await other.claim(await wish(other, job_id))).verdict == "held"
 
 

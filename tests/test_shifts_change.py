@@ -64,7 +64,7 @@ async def test_a_run_that_a_person_ends_is_cancelled(database_url: str, db: Dict
 async def test_a_new_shift_relieves_the_old_one(database_url: str, db: DictConnection) -> None:
     """At a change of shifts nothing is lost and nothing doubled; the old one ends."""
     async with stage(database_url) as (post, server):
-        job_id = add(db, server, every="1 second", starts_at=utcnow() - SECOND)
+        job_id = add(db, server, every="1 second", starts_at=utcnow() - SECOND, overlap="allow")
         old = asyncio.create_task(stand(post, job_id, utcnow(), "old"))
         await until(lambda: len(server.received) >= 2)
         newest = max(row["scheduled_for"] for row in executions(db))

@@ -71,7 +71,8 @@ async def test_a_fast_shift_waits_for_each_jitter(database_url: str, db: DictCon
     arrivals = Arrivals()
     async with stage(database_url, arrivals.handle) as (post, server):
         start = utcnow().replace(microsecond=0) + SECOND
-        job_id = add(db, server, every="1 second", starts_at=start, ends_at=start + 4 * SECOND, jitter="900 ms")
+        window = {"starts_at": start, "ends_at": start + 4 * SECOND}
+        job_id = add(db, server, every="1 second", jitter="900 ms", overlap="allow", **window)
         schedule = job_of(db, job_id).schedule
         assert (await stand(post, job_id, start)).line == "4 success"
         assert_each_once(executions(db), SECOND, server)

@@ -113,8 +113,9 @@ async def test_a_fast_schedule_resumes_by_itself(database_url: str, db: DictConn
     async with stage(database_url) as (post, server):
         start = utcnow().replace(microsecond=0) + SECOND
         resumes, ends = start + 3 * SECOND, start + 6 * SECOND
-        window = {"every": "1 second", "starts_at": start, "paused_until": resumes, "ends_at": ends}
-        ids = [add(db, server, rule, misfire=rule, **window) for rule in ("latest", "all", "skip")]
+        window = {"starts_at": start, "paused_until": resumes, "ends_at": ends}
+        schedule = {"every": "1 second", "overlap": "allow", **window}
+        ids = [add(db, server, rule, misfire=rule, **schedule) for rule in ("latest", "all", "skip")]
         await asyncio.gather(*(stand(post, job_id, start) for job_id in ids))
         for job_id in ids:
             rows = of(db, job_id)

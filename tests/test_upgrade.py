@@ -21,7 +21,7 @@ from include.store.db import DictConnection, connect
 from tests.fake_http import Server, serving
 from tests.living import Living, living
 from tests.newer_tables import migrate_with
-from tests.previous_release import PROJECT, TESTS, unpack
+from tests.previous_release import PROJECT, TESTS, UNSTEADY, unpack
 from tests.test_store import one
 
 pytestmark = pytest.mark.e2e
@@ -63,9 +63,9 @@ async def test_the_release_before_goes_on_while_its_tables_are_migrated(old_url:
             _read_everything(reader)
             began = time.monotonic()
             migrating = asyncio.create_task(asyncio.to_thread(migrations.migrate, old_url))
-            await old.until_grown(15, ("claims", "records"))
             await old.until_grown(3, ("answers",))
-            held = time.monotonic() - began
+            while (held := time.monotonic() - began) < 10:  # long, compared with a wait for a lock and a busy machine
+                await old.until_grown(5, ("claims", "records"))
         await migrating
         await old.until_grown(4)
         await old.end()
@@ -101,7 +101,8 @@ def test_the_release_before_keeps_its_promises_on_the_new_tables(release: Path) 
     environment |= {"NEWER_CHECKOUT": str(PROJECT), "PYTHONPATH": str(release)}
 
     def run(tests: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pytest", "-p", "tests.newer_tables", "-p", "no:cacheprovider", *tests]
+        options = ["-p", "tests.newer_tables", "-p", "no:cacheprovider", *(f"--deselect={test}" for test in UNSTEADY)]
+        command = [sys.executable, "-m", "pytest", *options, *tests]
         return subprocess.run(command, cwd=release, env=environment, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(len(TESTS)) as pool:  # they wait more than they work

@@ -62,7 +62,7 @@ def test_others_go_on_while_a_migration_waits(url: str) -> None:
             reader.execute("select from job")
             began = time.monotonic()
             migrating = pool.submit(migrations.migrate, url)
-            for _ in range(4):  # times that it waits, and gives up
+            for _ in range(8):  # times that it waits, and gives up: long, compared with a busy machine
                 _until_it(db, waits=True)
                 _until_it(db, waits=False)
             held = time.monotonic() - began

@@ -26,7 +26,7 @@ class Options:
     seconds: int = option(120, "seconds that are measured")
 
 
-SMALL = Options(connectors=10, every=2, grow=5, seconds=8)
+SMALL = Options(connectors=10, every=5, grow=5, seconds=15)  # longer than a machine stands still
 _LONGEST_ARMING = 300
 _LONGEST_PULL = 30.0
 _TICK = timedelta(microseconds=1)

@@ -55,7 +55,7 @@ class Cost:
 def run(stage: Stage, options: Options) -> Result:
     result = Result("growth")
     calls = [
-        NewJob(f"fast {number}", f"{stage.sink.url}/growth", every=timedelta(seconds=1))
+        NewJob(f"fast {number}", f"{stage.sink.url}/growth", every=timedelta(seconds=1), overlap="allow")
         for number in range(options.fast)
     ]
     jobs: list[Job] = []
