@@ -60,6 +60,24 @@ def test_edits_by_sql_take_effect_by_themselves(system: System, receiver: Receiv
     system.sql("delete from job where id = %s", job_id)
 
 
+def test_an_edit_while_a_run_waits_holds_up_nobody(system: System, receiver: Receiver) -> None:
+    """The row is due at the same instant as before: Airflow makes a second run, one of the two sends, and the scheduler
+    goes on with all others."""
+    due = datetime.now(timezone.utc) + timedelta(seconds=24)
+    job_id = system.add("armed", receiver.url("/armed"), run_at=due.isoformat())
+    made = "select run_id from public.dag_run where dag_id = %s"
+    wait_for(lambda: system.sql(made, f"job_{job_id}"), "run")
+    system.sql("update job set timezone = 'Europe/Berlin' where id = %s", job_id)
+    wait_for(lambda: len(system.sql(made, f"job_{job_id}")) == 2, "second run")
+    other = system.add("another", receiver.url("/another"), every="1 second")
+    wait_for(lambda: receiver.to("/another"), "call of another")
+    wait_for(lambda: receiver.to("/armed"), "call")
+    ended = f"{made} and state = 'success'"
+    wait_for(lambda: len(system.sql(ended, f"job_{job_id}")) == 2, "end of both")
+    assert [call[2] for call in receiver.to("/armed")] == [webhook_id(job_id, due)]
+    system.sql("delete from job where id in (%s, %s)", job_id, other)
+
+
 def test_pausing_in_airflow_pauses_the_row(system: System, receiver: Receiver) -> None:
     """Airflow's pause button stops a job whose shift is on duty, and the row says so."""
     job_id = system.add("paused in airflow", receiver.url("/paused"), every="1 second")

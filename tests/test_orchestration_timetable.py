@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import islice, pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -190,6 +191,44 @@ def test_an_edit_of_the_schedule_begins_anew() -> None:
     assert info.logical_date >= edited_at > old.start
     assert ordinary is not None
     assert ordinary.data_interval.end == AHEAD + DAY + 30 * MINUTE
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"cron": "*/5 * * * *"}, {"ends_at": AHEAD + DAY}, {"timezone": "Europe/Berlin"}, {"run_at": AHEAD + HOUR}],
+)
+def test_an_edit_while_a_run_waits_makes_another_run_with_another_id(change: dict[str, Any]) -> None:
+    """The first may have gone home meanwhile, so the instant has a second run; no two runs of a DAG have one id."""
+    made = next(islice(runs(timetable(a_job(cron="*/10 * * * *", created_at=AHEAD))), 5, None))
+    assert made.data_interval is not None
+    when = {"cron": None if "run_at" in change else "*/10 * * * *", **change}
+    edited = timetable(a_job(**when, created_at=AHEAD, schedule_changed_at=AHEAD + HOUR - 9 * SECOND))
+    again = following(edited, made.data_interval)
+    assert again is not None
+    assert again.data_interval.end == made.data_interval.end == AHEAD + HOUR
+    ids = {
+        edited.generate_run_id(run_type=DagRunType.SCHEDULED, run_after=run.run_after, data_interval=run.data_interval)
+        for run in (made, again)
+    }
+    assert ids == {f"scheduled__{(AHEAD + HOUR).isoformat()}", f"scheduled__{(AHEAD + HOUR).isoformat()}~9.0s"}
+    assert made.logical_date != again.logical_date
+
+
+@given(when=slow, lead=leads, ahead=leads)
+@settings(max_examples=60, deadline=None)
+def test_runs_of_different_dates_have_different_ids(when: dict[str, object], lead: timedelta, ahead: timedelta) -> None:
+    """Whatever the lead is, and whenever before it is due a run was created."""
+    table = timetable(a_job(created_at=AHEAD, **when), lead)
+    due = AHEAD + DAY
+    ids = {
+        table.generate_run_id(
+            run_type=DagRunType.SCHEDULED,
+            run_after=pendulum.instance(due - early),
+            data_interval=interval(due - early, due),
+        )
+        for early in (lead, ahead, LEAD, timedelta(0))
+    }
+    assert len(ids) == len({lead, ahead, LEAD, timedelta(0)})
 
 
 @pytest.mark.parametrize("away", [timedelta(seconds=10), -timedelta(days=3), timedelta(days=3)])

@@ -2,6 +2,9 @@
 
 `logical_date` must not lie in the future, or the scheduler leaves the run alone until then; so the data interval of a
 run is [when it is created, when it is first due], and *due* is `data_interval_end`. The run id shows *due*.
+
+After an edit there may be a second run for one instant, for the first may have gone home. It must have another id: with
+one that is taken, Airflow's scheduler ends in a database error, and so does each that comes after it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ _TICK = timedelta(microseconds=1)
 # the same row are on a worker, and were once of all rows that are due each minute.
 _MARK = timedelta(seconds=1)
 _LONGEST_UNMARKED = timedelta(minutes=1) - _MARK
+_UNNAMED_LEAD = timedelta(seconds=25)  # by so much before it is due a run is created, unless its id says otherwise
 
 
 class ShiftTimetable(Timetable):
@@ -97,15 +101,19 @@ class ShiftTimetable(Timetable):
     def generate_run_id(
         self, *, run_type: Any, run_after: pendulum.DateTime, data_interval: DataInterval | None, **extra: Any
     ) -> str:
-        """The run id shows when the run is due, not when it was created."""
+        """The run id shows when the run is due, and by how much before that it is created, if not as usual."""
         due = run_after if data_interval is None else data_interval.end
-        return str(run_type.generate_run_id(suffix=due.isoformat()))
+        suffix = due.isoformat()
+        if data_interval is not None and run_type.value == "scheduled":
+            ahead = _plain(due) - _plain(data_interval.start)
+            suffix += "" if ahead == _UNNAMED_LEAD else f"~{ahead.total_seconds()}s"
+        return str(run_type.generate_run_id(suffix=suffix))
 
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
         last = last_automated_data_interval
-        if last is not None and last.start < self.changed_at and last.end != self.schedule.run_at:
+        if last is not None and last.start < self.changed_at and not self._has_been(last.end):
             last = None  # made by the schedule that the row had before: it says nothing about this one
         now = datetime.now(timezone.utc)
         if last is None:
@@ -140,6 +148,10 @@ class ShiftTimetable(Timetable):
             if border > now:
                 return self.schedule.next_after(border - _TICK)
         return self._next_occurrence(after, now)
+
+    def _has_been(self, due: datetime) -> bool:
+        """Whether the row was due just once, at that instant, before it was changed: it is not due again."""
+        return due == self.schedule.run_at and due <= self.changed_at
 
     @property
     def _marks(self) -> bool:
