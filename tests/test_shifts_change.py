@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from include.shifts.bell import utcnow
 from include.shifts.shift import Shift
 from include.shifts.window import shift_end
 from include.store.db import DictConnection, connect
-from tests.shift_stage import add, executions, never, opened_post, stage, stand, until
+from tests.shift_stage import add, executions, known_since, never, opened_post, stage, stand, until
 from tests.test_store import one
 
 SECOND = timedelta(seconds=1)
@@ -85,19 +86,73 @@ async def test_what_fell_due_before_its_schedule_changed_is_missed(
     """Behind with its work when the schedule is changed, a shift names what it had not begun by then."""
     async with stage(database_url) as (post, server):
         job_id = add(db, server, every="1 second")
+        add(db, server, "another, whose revision is the next one")
         shift = asyncio.create_task(stand(post, job_id, utcnow()))
         await until(lambda: len(server.received) >= 2)
         with connect(database_url) as other, other.transaction():
             other.execute("select pg_advisory_xact_lock(7::bigint << 56 | %s)", (job_id,))  # claims wait for it
             await asyncio.sleep(2.5)
-            db.execute(f"update job set {change}".encode())
-        changed_at = one(db, "select schedule_changed_at from job")["schedule_changed_at"]
+            db.execute(f"update job set {change} where id = {job_id}".encode())
+        changed_at = one(db, "select schedule_changed_at from job where id = %s", job_id)["schedule_changed_at"]
         await until(lambda: max(row["scheduled_for"] for row in executions(db)) > changed_at - SECOND)
         db.execute("delete from job")
         await shift
     rows = executions(db)
     assert all(later - earlier == SECOND for earlier, later in pairwise(row["scheduled_for"] for row in rows))
     assert sum(row["reason"] == "the schedule was changed before it was executed" for row in rows) >= 2
+
+
+@pytest.mark.parametrize("then", [{"every": "2 seconds"}, {"cron": "0 0 1 1 *", "every": None}])
+async def test_what_fell_due_before_edits_that_nobody_saw_is_missed(
+    database_url: str, db: DictConnection, then: dict[str, Any]
+) -> None:
+    """Nobody was on duty while the schedule was changed twice: whoever comes next names what each of them owed."""
+    async with stage(database_url) as (post, server):
+        now = utcnow().replace(microsecond=0)
+        job_id = add(db, server, every="1 second", starts_at=now - 20 * SECOND)
+        known_since(db, job_id, now - 20 * SECOND, accounted=now - 10 * SECOND)
+        db.execute("update job set every = '3 seconds' where id = %s", (job_id,))
+        first = one(db, "select schedule_changed_at as at from job")["at"]
+        known_since(db, job_id, now - 5 * SECOND)
+        db.execute("update audit set new = jsonb_set(new, '{schedule_changed_at}', to_jsonb(%s::text)) where id ="
+                   " (select max(id) - 1 from audit)", (str(now - 5 * SECOND),))  # fmt: skip
+        assert first > now - SECOND
+        columns = ", ".join(f"{name} = %({name})s" for name in then)
+        db.execute(f"update job set {columns} where id = {job_id}".encode(), then)
+        shift = asyncio.create_task(stand(post, job_id, utcnow()))
+        await until(lambda: [row for row in executions(db) if row["scheduled_for"] > now - 3 * SECOND])
+        db.execute("delete from job")
+        await shift
+    missed = [row["scheduled_for"] for row in executions(db) if "schedule was changed" in str(row["reason"])]
+    assert missed[:5] == [now - number * SECOND for number in (9, 8, 7, 6, 5)]
+    assert missed[5] == now - 2 * SECOND
+
+
+async def test_who_comes_after_the_border_is_no_hand_over(database_url: str, db: DictConnection) -> None:
+    """Killed shortly before a border, and taken over after it: the shift before it does not fire any more, so the one
+    after it begins where the ledger ends."""
+    length = timedelta(seconds=60)
+    async with stage(database_url, shift_seconds=60) as (post, server):
+        now = utcnow().replace(microsecond=0)
+        ids = (i for i in range(1000, 9999) if SECOND <= now - shift_end(i, now - length, length) < 2 * SECOND)
+        job_id = add(db, server, id=next(ids), every="1 second", starts_at=now - 100 * SECOND, overlap="allow")
+        last = now - 6 * SECOND
+        known_since(db, job_id, now - 100 * SECOND, accounted=last - SECOND)
+        db.execute(
+            "insert into execution (job_id, scheduled_for, status, attempt, dag_run_id, claimed_by, claim)"
+            " values (%s, %s, 'running', 1, 'before', gen_random_uuid(), 1)",
+            (job_id, last),
+        )
+        db.execute("insert into lease select claimed_by, now() + interval '1500 ms' from execution where claim = 1")
+        shifts = [
+            asyncio.create_task(stand(post, job_id, due, run))
+            for due, run in ((now - 50 * SECOND, "before"), (now, "after"))
+        ]
+        await until(lambda: max(row["scheduled_for"] for row in executions(db)) > now + SECOND)
+        db.execute("delete from job")
+        await asyncio.gather(*shifts)
+    assert all(later - earlier == SECOND for earlier, later in pairwise(row["scheduled_for"] for row in executions(db)))
+    assert executions(db)[0]["scheduled_for"] == last - SECOND
 
 
 async def test_a_shift_works_overtime_until_it_is_relieved(database_url: str, db: DictConnection) -> None:

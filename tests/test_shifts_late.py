@@ -67,3 +67,35 @@ async def test_a_shift_that_begins_after_its_end_leaves_to_the_next_one_only_wha
     expected = ["success", "missed", "missed", "success"] if last else ["success"]
     assert [row["status"] for row in executions(db)] == expected
     assert ending.state == "success"
+
+
+async def test_a_run_whose_schedule_was_changed_after_its_instant_is_missed(
+    database_url: str, db: DictConnection
+) -> None:
+    """It came late, and by then the row was another; what had fallen due has a row, what had not has none."""
+    async with stage(database_url) as (post, server):
+        now = utcnow()
+        job_id = add(db, server, run_at=now - 3 * SECOND)
+        db.execute("update job set run_at = null, cron = '0 0 1 1 *'")
+        ending = await stand(post, job_id, now - 3 * SECOND)
+        await stand(post, job_id, now + 3 * SECOND)
+    assert (ending.state, server.received) == ("skipped", [])
+    [row] = executions(db)
+    assert (row["scheduled_for"], row["status"]) == (now - 3 * SECOND, "missed")
+    assert row["reason"] == "the schedule was changed before it was executed"
+
+
+@pytest.mark.parametrize("newer", [False, True])
+async def test_a_run_that_is_tried_again_accounts_for_what_was_missed_before_it(
+    database_url: str, db: DictConnection, newer: bool
+) -> None:
+    """Its first try was killed before it came to that; a newer occurrence, executed meanwhile, changes nothing."""
+    async with stage(database_url) as (post, server):
+        due = utcnow().replace(microsecond=0) - SECOND
+        job_id = add(db, server, every="2 minutes", starts_at=due - timedelta(minutes=8))
+        known_since(db, job_id, due - timedelta(minutes=9), accounted=due - timedelta(minutes=8))
+        if newer:
+            known_since(db, job_id, due - timedelta(minutes=9), accounted=due + timedelta(minutes=2))
+        await stand(post, job_id, due, try_number=2)
+    statuses = [row["status"] for row in executions(db)]
+    assert statuses == ["success", "missed", "missed", "missed", "success", *["success"] * newer]

@@ -52,6 +52,8 @@ class Duty:
         self.border: datetime = shift.due + _FAR
         self.until: datetime = self.border
         self.tasks: set[asyncio.Task[None]] = set()
+        self.rests = asyncio.Event()  # cleared while it goes from occurrence to occurrence
+        self.rests.set()
 
     @property
     def active(self) -> bool:

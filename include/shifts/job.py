@@ -7,25 +7,32 @@ Any other gives it an hour of them, and the shift retries within itself, by the 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from itertools import islice
 
 from include import registry
-from include.model import Job
+from include.shifts.accounts import (
+    BEHIND,
+    NOBODY,
+    PAUSED,
+    is_rescheduled,
+    name_former,
+    owed_since,
+    settle,
+    start_after,
+    within_ledger,
+    write_missed,
+)
 from include.shifts.bell import utcnow
 from include.shifts.delayed import fire_delayed
 from include.shifts.duty import CHANGED, Duty
 from include.shifts.execution import Attempt
-from include.shifts.owed import GRACE, first_to_execute, missed, owed_until
+from include.shifts.owed import GRACE, first_to_execute, missed
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.shifts.window import shift_end
 from include.store.ledger import Board
-
-log = logging.getLogger(__name__)
 
 # Claimed this much before the instant, so that nothing but the sending is left to do at the instant.
 _CLAIM_AHEAD = timedelta(milliseconds=100)
@@ -34,11 +41,6 @@ _SLIP = timedelta(seconds=5)
 # How long an occurrence waits for the one before it to end, before it is skipped for overlapping.
 _ALMOST_DONE_SECONDS = 0.5
 _TICK = timedelta(microseconds=1)
-_MISSED_AT_ONCE = 500
-
-_NOBODY = "nobody was on duty in time"
-_PAUSED = "the job was paused"
-_BEHIND = "the shift had fallen behind"
 
 _DELETED = Ending("skipped", "the job was deleted")
 _FOR_WORKER = Ending("worker", "this kind runs on a worker")
@@ -47,7 +49,7 @@ _RESCHEDULED = Ending("skipped", "the schedule was changed; this is no longer on
 
 async def stand(shift: Shift, post: Post) -> Ending:
     """Be on duty for `shift` and say how it ended. Cancelled, it leaves what is under way to whoever takes over."""
-    board = await post.ledger.board(shift.row_id, shift.run_id)
+    board = await post.ledger.board(shift.row_id, shift.run_id, shift.due)
     if board is None:
         return _DELETED
     duty = Duty(shift, post, board.job)
@@ -64,6 +66,8 @@ async def _stand(duty: Duty, board: Board) -> Ending:
     shift = duty.shift
     if duty.is_for_worker:
         return _FOR_WORKER
+    if not shift.by_hand and board.accounted is not None and board.accounted < board.job.schedule_changed_at:
+        await name_former(duty, board.accounted)
     if registry.holds_many(board.job) and not shift.by_hand:
         return await _many(duty)
     for due in board.unfinished:  # of a run that is over, so that nobody else comes back to it
@@ -80,9 +84,12 @@ async def _one(duty: Duty, board: Board) -> Ending:
     """The run's own occurrence; Airflow retries it, as long as it gives the run another try."""
     shift = duty.shift
     release = not shift.is_last_try
-    if shift.by_hand or shift.try_number > 1 or shift.due in board.unfinished:
-        return _ending(await duty.execute(shift.due, release=release))
-    return await _single(duty, board.accounted, release)
+    if not shift.by_hand and shift.try_number == 1 and shift.due not in board.unfinished:
+        return await _single(duty, board.before, release)
+    if not shift.by_hand and duty.job.misfire != "all":  # the try before may have ended before it came to that
+        since = within_ledger(duty, owed_since(duty, board.before), utcnow())
+        await write_missed(duty, duty.job.schedule.between(since, shift.due - _TICK), NOBODY)
+    return _ending(await duty.execute(shift.due, release=release))
 
 
 async def _redrive(duty: Duty, board: Board) -> None:
@@ -99,32 +106,41 @@ async def end(shift: Shift, post: Post) -> None:
     await post.ledger.cancel(shift.row_id, claim=shift.token, reason="the run was ended in Airflow")
 
 
-async def _single(duty: Duty, accounted: datetime | None, release: bool) -> Ending:
+async def _single(duty: Duty, before: datetime | None, release: bool) -> Ending:
     """One occurrence, on its instant; a run that comes late is judged by the misfire rule."""
     due = duty.shift.due
     if not duty.job.schedule.is_occurrence(due):
-        return _RESCHEDULED
+        return await _rescheduled(duty)
     if due + duty.job.schedule.delay(due) < utcnow():
-        return await _late(duty, accounted, release)
+        return await _late(duty, before, release)
     while await duty.bell.sleep_until(due + duty.job.schedule.delay(due) - _CLAIM_AHEAD):
         if not await duty.reload():
             return _DELETED
         if duty.is_for_worker:
             return _FOR_WORKER
         if not duty.job.schedule.is_occurrence(due):
-            return _RESCHEDULED
+            return await _rescheduled(duty)
     return _ending(await duty.execute(due, release=release))
 
 
-async def _late(duty: Duty, accounted: datetime | None, release: bool) -> Ending:
-    """Account for everything up to the run's own occurrence. A newer one that is owed too has a run of its own.
+async def _rescheduled(duty: Duty) -> Ending:
+    """The run's instant is none of the schedule any more; it had come, and is missed, if the change came after it."""
+    due = duty.shift.due
+    if due <= duty.job.schedule_changed_at and duty.active:
+        await duty.post.ledger.miss(duty.job.id, [due], run_id=duty.shift.run_id, reason=CHANGED)
+    return _RESCHEDULED
+
+
+async def _late(duty: Duty, before: datetime | None, release: bool) -> Ending:
+    """Account for everything up to the run's own occurrence, from the one in the ledger `before` it on. A newer one
+    that is owed too has a run of its own.
 
     A worker takes a moment to start, which is nobody's lateness.
     """
     due, now = duty.shift.due, utcnow()
     grace = GRACE if duty.post.is_on_worker else timedelta(0)
-    since = min(_since(duty, accounted), due - _TICK)
-    await _write_missed(duty, missed(duty.job, _within_ledger(duty, since, now), now, grace), _NOBODY)
+    since = min(owed_since(duty, before), due - _TICK)
+    await write_missed(duty, missed(duty.job, within_ledger(duty, since, now), now, grace), NOBODY)
     first = first_to_execute(duty.job, since, now, grace)
     if first is None or first > due:
         return Ending("skipped", "missed: nobody was on duty in time")
@@ -152,13 +168,11 @@ async def _many(duty: Duty) -> Ending:
     for occurrence in board.unfinished:
         duty.spawn(duty.execute(occurrence), occurrence)
     if utcnow() < duty.border or _is_last(duty):
-        handed_over = post.relieve_others(duty)
+        earlier = [other for other in post.relieve_others(duty) if isinstance(other, Duty)]
         if duty.job.schedule.fixed_delay:
             await fire_delayed(duty)
         else:
-            # One that is paused has left what fell due meanwhile to be accounted for.
-            handed_over = handed_over and duty.active
-            await _fire(duty, shift.due - _TICK if handed_over else _start_after(duty, board.accounted))
+            await _go_on(duty, earlier)
     await duty.idle()
     return Ending("failed" if duty.tally.failed else "success", str(duty.tally))
 
@@ -169,19 +183,33 @@ def _is_last(duty: Duty) -> bool:
     return following is None or following > utcnow()
 
 
+async def _go_on(duty: Duty, earlier: Sequence[Duty]) -> None:
+    """Fire from where the ledger ends, once those who are relieved have left off: what they owe comes first."""
+    await asyncio.gather(*(other.rests.wait() for other in earlier))
+    board = await duty.post.ledger.board(duty.shift.row_id, duty.shift.run_id)
+    if board is None:
+        return
+    duty.rests.clear()
+    try:
+        await _fire(duty, start_after(duty, board.accounted))
+    finally:
+        duty.rests.set()
+
+
 async def _fire(duty: Duty, position: datetime) -> None:
     """Start occurrence after occurrence, until the shift ends, the job is deleted, or each has a run of its own."""
-    settle: str | None = _NOBODY
+    owing: str | None = NOBODY
     job = duty.job
     while True:
-        await _leave(duty, job, position)
+        if is_rescheduled(duty, job):
+            await name_former(duty, position)
         job = duty.job  # as the rest of this round knows it
         if not registry.holds_many(job) or job.schedule.fixed_delay:
             return
         position = max(position, job.schedule_changed_at)
-        if settle and duty.active:
-            position = await _settle(duty, position, settle)
-            if _is_rescheduled(duty, job):
+        if owing and duty.active:
+            position = await settle(duty, position, owing)
+            if is_rescheduled(duty, job):
                 continue
         due = job.schedule.next_after(position)
         if due is None or due >= duty.until:
@@ -192,7 +220,7 @@ async def _fire(duty: Duty, position: datetime) -> None:
         if (
             await duty.rung_before(instant - _CLAIM_AHEAD)
             or (duty.active and duty.tasks and await duty.bell.sleep_until(instant))
-            or _is_rescheduled(duty, job)
+            or is_rescheduled(duty, job)
         ):
             if not await duty.reload():
                 return
@@ -204,83 +232,13 @@ async def _fire(duty: Duty, position: datetime) -> None:
                 return  # another process is on duty
             position = due
         late = utcnow() - instant > _SLIP
-        settle = _PAUSED if duty.active and not was_active else _BEHIND if duty.active and late else None
-
-
-def _is_rescheduled(duty: Duty, job: Job) -> bool:
-    """Whether the schedule has changed since the row was `job`: what is under way reads it again, too."""
-    return duty.job.schedule_revision != job.schedule_revision
-
-
-async def _leave(duty: Duty, old: Job, position: datetime) -> None:
-    """Account for what was due by a schedule that is gone, and had not begun when it was changed.
-
-    Of several changes at once nobody knows when the first one was; then nothing is.
-    """
-    if duty.job.schedule_revision == old.revision + 1 and old.is_active:
-        changed_at = duty.job.schedule_changed_at
-        owed = old.schedule.between(_within_ledger(duty, position, changed_at), changed_at)
-        resumed_at = old.paused_until
-        await _write_missed(duty, (due for due in owed if resumed_at is None or due >= resumed_at), CHANGED)
+        owing = PAUSED if duty.active and not was_active else BEHIND if duty.active and late else None
 
 
 async def _let_finish(duty: Duty) -> None:
     """Give an execution that is about to end a moment to do so: being late together is not an overlap."""
     if duty.tasks and duty.job.overlap == "skip":
         await asyncio.wait(set(duty.tasks), timeout=_ALMOST_DONE_SECONDS)
-
-
-async def _settle(duty: Duty, since: datetime, reason: str) -> datetime:
-    """Account for what is owed since `since`; return the position after which the next occurrence is to be started.
-
-    It ends as soon as the job has another schedule.
-    """
-    job = duty.job
-    while not _is_rescheduled(duty, job):
-        job, now = duty.job, utcnow()
-        await _write_missed(duty, missed(job, _within_ledger(duty, since, now), now), reason)
-        first = first_to_execute(job, since, now)
-        if first is None:
-            return max(since, owed_until(job, now))
-        if job.misfire == "all":
-            await duty.idle()  # one after another: they are many, and all late
-        if _is_rescheduled(duty, job):
-            break
-        await duty.start(first)
-        since = first
-    return since
-
-
-def _within_ledger(duty: Duty, since: datetime, now: datetime) -> datetime:
-    """`since`, or as far back as missed occurrences are written after a downtime."""
-    return max(since, now - timedelta(days=duty.post.settings.ledger_days))
-
-
-async def _write_missed(duty: Duty, owed: Iterator[datetime], reason: str) -> None:
-    """Name what is missed, oldest first and before anything newer is claimed, so that a crash leaves no hole."""
-    written = 0
-    while part := list(islice(owed, _MISSED_AT_ONCE)):
-        await duty.post.ledger.miss(duty.job.id, part, run_id=duty.shift.run_id, reason=reason)
-        written += len(part)
-        await asyncio.sleep(0)
-    if written:
-        log.warning("%s missed: %s", written, reason)
-
-
-def _since(duty: Duty, accounted: datetime | None) -> datetime:
-    """The instant after which occurrences are owed: all before are in the ledger, or belong to another schedule."""
-    changed_at = duty.job.schedule_changed_at
-    return changed_at if accounted is None else max(accounted, changed_at)
-
-
-def _start_after(duty: Duty, accounted: datetime | None) -> datetime:
-    """Where a fast schedule goes on. A new one begins with the newest occurrence: its first seconds, in which its first
-    shift was still on the way, are not owed."""
-    since = _since(duty, accounted)
-    if accounted is not None and accounted > duty.job.schedule_changed_at:
-        return since
-    newest = duty.job.schedule.latest_until(utcnow(), since)
-    return since if newest is None else newest - _TICK
 
 
 def _ending(made: Attempt | None) -> Ending:

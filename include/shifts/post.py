@@ -123,12 +123,12 @@ class Post:
             if not duties:
                 del self._duties[_row(duty)]
 
-    def relieve_others(self, duty: OnDuty) -> bool:
-        """Have earlier shifts for the same row, here, end where `duty` begins; True if there was one."""
+    def relieve_others(self, duty: OnDuty) -> list[OnDuty]:
+        """Have earlier shifts for the same row, here, end where `duty` begins, and say which these are."""
         others = [other for other in self._duties[_row(duty)] if other is not duty and not other.shift.by_hand]
         for other in others:
             other.relieve(duty.shift.due)
-        return bool(others)
+        return others
 
     def is_relieved(self, duty: OnDuty) -> bool:
         """Whether a later shift for the same row has begun, here."""

@@ -41,11 +41,13 @@ Verdict = Literal["mine", "skipped", "lost", "settled", "held", "busy", "deleted
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What a shift starts from; `accounted` is the newest scheduled occurrence in the ledger, ended at `ended_at`."""
+    """What a shift starts from; `accounted` is the newest scheduled occurrence in the ledger, ended at `ended_at`, and
+    `before` the newest of those that are older than what the shift is due for."""
 
     job: Job
     accounted: datetime | None
     ended_at: datetime | None
+    before: datetime | None
     unfinished: tuple[datetime, ...]
     redrives: tuple[datetime, ...]
 
@@ -149,9 +151,14 @@ class Ledger:
         """
         return lease == self.lease and steady_seconds() - self._renewed_at < self._lease_seconds
 
-    async def board(self, job_id: int, run_id: str) -> Board | None:
-        """Where a shift for the job stands, or None if there is no such job (any more)."""
-        return await self._boards.ask((job_id, run_id))
+    async def board(self, job_id: int, run_id: str, due: datetime | None = None) -> Board | None:
+        """Where a shift for the job stands, which is due then, or None if there is no such job (any more)."""
+        return await self._boards.ask((job_id, run_id, due))
+
+    async def former(self, job_id: int, *, since: datetime) -> list[tuple[Job, datetime]]:
+        """The job as it was each time that its schedule has changed after `since`, and when that was; oldest first."""
+        rows = await self._others.ask(("former_schedules", {"job_id": job_id, "since": since}))
+        return [(job_from_row(row), row["until"]) for row in rows]
 
     async def job(self, job_id: int) -> Job | None:
         """The row as it is now, or None."""
@@ -194,14 +201,16 @@ class Ledger:
         """End an occurrence that has waited for another one and is not to be executed any more."""
         await self._claims.ask(("drop", {"job_id": job_id, "due": due, "claim": claim, "reason": reason}))
 
-    async def _board(self, db: Connection, asks: Sequence[tuple[int, str]]) -> list[Board | None]:
-        rows = await self._rows(db, "board", {"job_id": [a[0] for a in asks], "run_id": [a[1] for a in asks]})
+    async def _board(self, db: Connection, asks: Sequence[tuple[int, str, datetime | None]]) -> list[Board | None]:
+        wanted = {name: [ask[place] for ask in asks] for place, name in enumerate(("job_id", "run_id", "due"))}
+        rows = await self._rows(db, "board", wanted)
         boards: list[Board | None] = [None] * len(asks)
         for row in rows:
             boards[row["place"] - 1] = Board(
                 job=job_from_row(row),
                 accounted=row["accounted"],
                 ended_at=row["ended_at"],
+                before=row["before"],
                 unfinished=tuple(row["unfinished"]),
                 redrives=tuple(row["redrives"]),
             )

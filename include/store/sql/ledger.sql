@@ -2,9 +2,13 @@
 
 -- name: board
 -- What a shift needs when it comes on duty: its row, how far the ledger is accounted for (the newest scheduled
--- occurrence in it, and when that ended), the executions that this run, or an owner that died, left unfinished (of runs
--- by hand only their own run knows what they were to do), and those that a person wants sent again.
+-- occurrence in it, and when that ended; and the newest before the one that the shift is due for), the executions that
+-- this run, or an owner that died, left unfinished (of runs by hand only their own run knows what they were to do), and
+-- those that a person wants sent again.
 select want.place, j.*, newest.scheduled_for as accounted, newest.finished_at as ended_at,
+       (select e.scheduled_for from execution e
+        where e.job_id = want.job_id and e.origin = 'schedule' and e.scheduled_for < want.due
+        order by e.scheduled_for desc limit 1) as before,
        array(select e.scheduled_for from execution e
              where e.job_id = want.job_id and e.status in ('running', 'retrying')
                and (e.dag_run_id = want.run_id
@@ -16,12 +20,25 @@ select want.place, j.*, newest.scheduled_for as accounted, newest.finished_at as
                and (e.status = 'failed' or e.status in ('running', 'retrying') and not exists (
                         select from lease l where l.owner = e.claimed_by and l.until > now()))
              order by e.scheduled_for limit 1000) as redrives
-from unnest(%(job_id)s::bigint[], %(run_id)s::text[]) with ordinality as want(job_id, run_id, place)
+from unnest(%(job_id)s::bigint[], %(run_id)s::text[], %(due)s::timestamptz[])
+    with ordinality as want(job_id, run_id, due, place)
 join job j on j.id = want.job_id
 left join lateral (
     select e.scheduled_for, e.finished_at from execution e
     where e.job_id = want.job_id and e.origin = 'schedule'
     order by e.scheduled_for desc limit 1) newest on true;
+
+-- name: former_schedules
+-- The job as it was before each change of its schedule after an instant, and when (`until`) it was changed. What an old
+-- entry of the audit does not know is as it is now.
+select former.*, (a.new ->> 'schedule_changed_at')::timestamptz as until
+from audit a
+join job j on j.id = a.row_id
+cross join lateral jsonb_populate_record(j, a.old) as former
+where a.table_name = 'job' and a.row_id = %(job_id)s and a.operation = 'update'
+  and a.old ->> 'schedule_revision' <> a.new ->> 'schedule_revision'
+  and (a.new ->> 'schedule_changed_at')::timestamptz > %(since)s
+order by a.id;
 
 -- name: lock_jobs
 -- Let nobody else claim for these jobs until the transaction ends: what is under way is looked at by one after another,
