@@ -29,10 +29,11 @@ select id, 'workflow ' || id, 'user' || id || '@example.com', %(connector_id)s, 
 from wish returning id;
 
 -- name: insert_timers
--- Insert timers, each due so long after the one before; one in so many calls a place that always fails.
+-- Insert timers, each due so long after the one before; one in so many calls a place that always fails, and is tried for
+-- longer than the network to it is cut.
 insert into timer (url, due_at, retries, retry_delay, retry_max_delay, timeout)
 select %(url)s::text || case when is_broken then '/broken/timer' else '/fine/timer' end,
-       %(first)s::timestamptz + number * %(gap)s::interval, case when is_broken then 1 else 20 end,
+       %(first)s::timestamptz + number * %(gap)s::interval, case when is_broken then 6 else 20 end,
        '0.5 seconds', '2 seconds', '5 seconds'
 from generate_series(0, %(count)s::int - 1) as number,
      lateral (select mod(number + 1, %(broken)s::int) = 0 as is_broken) as fate;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -118,9 +118,8 @@ def test_a_timer_can_be_moved_until_it_is_sent(db: DictConnection) -> None:
 
 def test_pumps_hear_of_what_comes_earlier_and_of_nothing_else(database_url: str, db: DictConnection) -> None:
     """One notification for each transaction that inserts, moves ahead or gives back timers; none for other changes."""
-    with connect(database_url) as ear:
+    with connect(database_url) as ear, closing(ear.notifies()) as told:
         ear.execute("listen millrace")
-        told = ear.notifies()
 
         def heard_of(statement: sql.Composable) -> int:
             db.execute(statement)
