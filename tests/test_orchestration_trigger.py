@@ -308,7 +308,7 @@ async def test_a_row_is_fired_by_way_of_airflow(
     id = insert(payload={"url": receiver.url("/down")}, run_at=due, retry_delay=timedelta(0))
     (job,) = shards.rows_by_id(ours, "job", [id])
     run = Deferred(airflow_session, job)
-    assert run.run.run_id == f"scheduled__{due.isoformat()}"
+    assert run.run.run_id.startswith(f"scheduled__{due.isoformat()}")
     assert run.submit(await ended(run.trigger())).state == "up_for_retry"
     ours.execute("update job set payload = %s", (json.dumps({"url": receiver.url("/good")}),))
     run.schedule()
