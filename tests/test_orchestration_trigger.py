@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from aiohttp import web
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.airflow_run import Deferred
@@ -127,6 +127,7 @@ def ledger(ours: DictConnection) -> list[dict[str, Any]]:
 
 
 @given(kwargs)
+@example({"self": 1})
 @settings(max_examples=100, deadline=None)
 def test_anything_can_be_stored_in_a_trigger(given_kwargs: dict[str, Any]) -> None:
     """Whatever kwargs are in Airflow's database, the trigger is made of them and is written back as it was read."""

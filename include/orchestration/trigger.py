@@ -39,7 +39,7 @@ class ShiftTrigger(BaseTrigger):
     Both are a wire format, stored in Airflow's database.
     """
 
-    def __init__(self, kind: Any = None, id: Any = None, **others: Any) -> None:
+    def __init__(self, /, kind: Any = None, id: Any = None, **others: Any) -> None:
         super().__init__()
         self.kind = kind
         self.id = id
