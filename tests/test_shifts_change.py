@@ -128,6 +128,53 @@ async def test_what_fell_due_before_edits_that_nobody_saw_is_missed(
     assert missed[5] == now - 2 * SECOND
 
 
+async def test_a_schedule_that_could_not_be_does_not_keep_its_job_from_firing(
+    database_url: str, db: DictConnection
+) -> None:
+    """It was written by SQL, and put right: nothing fell due by it, and what it was is no matter any more."""
+    async with stage(database_url) as (post, server):
+        now = utcnow()
+        job_id = add(db, server, every="1 second", starts_at=now - 20 * SECOND)
+        known_since(db, job_id, now - 20 * SECOND, accounted=now - 10 * SECOND)
+        db.execute("update job set every = null, cron = '0 25 * * *'")
+        db.execute("update job set cron = null, every = '1 second'")
+        shift = asyncio.create_task(stand(post, job_id, utcnow()))
+        await until(lambda: server.received)
+        db.execute("delete from job")
+        await shift
+
+
+async def test_whoever_comes_late_does_not_send_home_who_is_on_duty(database_url: str, db: DictConnection) -> None:
+    """A run of hours ago, lost with its process, stands again: the one of now stays."""
+    async with stage(database_url, shift_seconds=60) as (post, server):
+        now = utcnow()
+        job_id = add(db, server, every="6 hours", every_mode="fixed_delay", starts_at=now + 3 * SECOND)
+        current = asyncio.create_task(stand(post, job_id, now, "current"))
+        await until(lambda: post._duties)
+        assert (await stand(post, job_id, now - 300 * SECOND, "of hours ago")).state == "success"
+        await until(lambda: server.received)
+        db.execute("delete from job")
+        await current
+
+
+async def test_one_that_hangs_does_not_hold_up_the_next_shift(database_url: str, db: DictConnection) -> None:
+    """Making up for what is late, one call after another, to a receiver that does not answer: the shift after it is on
+    duty all the same."""
+    length = timedelta(seconds=60)
+    async with stage(database_url, never, shift_seconds=60) as (post, server):
+        now = utcnow()
+        soon = (i for i in range(1000, 9999) if 2 * SECOND < shift_end(i, now, length) - now < 3 * SECOND)
+        starts_at = now.replace(microsecond=0) - 30 * SECOND
+        job_id = add(db, server, id=next(soon), every="1 second", misfire="all", overlap="allow", starts_at=starts_at)
+        known_since(db, job_id, starts_at - SECOND, accounted=starts_at)
+        border = shift_end(job_id, now, length)
+        shifts = [asyncio.create_task(stand(post, job_id, due, run)) for due, run in ((now, "old"), (border, "new"))]
+        await until(lambda: any(row["dag_run_id"] == "new" for row in executions(db)))
+        for shift in shifts:
+            shift.cancel()
+        await asyncio.gather(*shifts, return_exceptions=True)
+
+
 async def test_who_comes_after_the_border_is_no_hand_over(database_url: str, db: DictConnection) -> None:
     """Killed shortly before a border, and taken over after it: the shift before it does not fire any more, so the one
     after it begins where the ledger ends."""

@@ -99,3 +99,33 @@ async def test_a_run_that_is_tried_again_accounts_for_what_was_missed_before_it(
         await stand(post, job_id, due, try_number=2)
     statuses = [row["status"] for row in executions(db)]
     assert statuses == ["success", "missed", "missed", "missed", "success", *["success"] * newer]
+
+
+@pytest.mark.parametrize("on_worker", [False, True])
+async def test_a_late_run_executes_its_occurrence_though_the_row_was_edited(
+    database_url: str, db: DictConnection, on_worker: bool
+) -> None:
+    """Due before the edit, and by the new schedule as well: it is made up for, and not missed for the edit."""
+    async with stage(database_url) as (post, server):
+        due = utcnow().replace(microsecond=0) - 20 * SECOND
+        job_id = add(db, server, every="1 hour", starts_at=due - timedelta(hours=3))
+        known_since(db, job_id, due - timedelta(hours=4), accounted=due - timedelta(hours=2))
+        db.execute("update job set ends_at = %s", (due + timedelta(days=3),))
+        post.is_on_worker = on_worker
+        await stand(post, job_id, due)
+        assert len(server.received) == 1
+    rows = [(row["scheduled_for"], row["status"]) for row in executions(db)]
+    assert rows[1:] == [(due - timedelta(hours=1), "missed"), (due, "success")]
+
+
+async def test_after_an_edit_and_a_long_outage_nothing_is_left_out(database_url: str, db: DictConnection) -> None:
+    """The first seconds of a new schedule are not owed, hours of it are."""
+    async with stage(database_url) as (post, server):
+        now = utcnow().replace(microsecond=0)
+        changed_at = now - timedelta(minutes=3)
+        job_id = add(db, server, every="10 seconds", starts_at=changed_at - timedelta(minutes=1), ends_at=now + SECOND)
+        known_since(db, job_id, changed_at, accounted=changed_at - 10 * SECOND)
+        await stand(post, job_id, utcnow())
+    rows = executions(db)
+    assert len(rows) >= 18
+    assert [row["status"] for row in rows][-1] == "success"

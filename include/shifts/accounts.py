@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import islice
 
+from include.errors import ConfigError
 from include.model import Job
 from include.shifts.bell import utcnow
 from include.shifts.duty import CHANGED, Duty
@@ -25,6 +27,8 @@ BEHIND = "the shift had fallen behind"
 
 _TICK = timedelta(microseconds=1)
 _MISSED_AT_ONCE = 500
+# Within it, a schedule that was changed has a DAG, a run, and a trigger that is on duty.
+_FIRST_SHIFT = timedelta(minutes=1)
 
 
 def is_rescheduled(duty: Duty, job: Job) -> bool:
@@ -53,13 +57,20 @@ async def settle(duty: Duty, since: datetime, reason: str) -> datetime:
     return since
 
 
-async def name_former(duty: Duty, since: datetime) -> None:
-    """Name what fell due after `since` by schedules that are gone, and had not begun when they were changed."""
+async def name_former(duty: Duty, since: datetime, before: datetime | None = None) -> None:
+    """Name what fell due after `since` by schedules that are gone, and had not begun when they were changed.
+
+    With `before`, only what is older: what is not has a run of its own.
+    """
     for was, until in await duty.post.ledger.former(duty.job.id, since=since):
-        if was.is_active and not was.schedule.fixed_delay:
-            after = within_ledger(duty, max(since, was.schedule_changed_at), until)
-            owed = was.schedule.between(after, until)
-            await write_missed(duty, (due for due in owed if not was.paused_until or due >= was.paused_until), CHANGED)
+        await asyncio.sleep(0)
+        if not was.is_active or was.schedule.fixed_delay:
+            continue
+        resumed = since if was.paused_until is None else was.paused_until - _TICK
+        after = within_ledger(duty, max(since, was.schedule_changed_at, resumed), until)
+        last = until if before is None else min(until, before - _TICK)
+        with suppress(ConfigError, OverflowError):  # a schedule that cannot be: nothing fell due by it
+            await write_missed(duty, was.schedule.between(after, last), CHANGED)
 
 
 async def write_missed(duty: Duty, owed: Iterator[datetime], reason: str) -> None:
@@ -87,8 +98,8 @@ def owed_since(duty: Duty, accounted: datetime | None) -> datetime:
 def start_after(duty: Duty, accounted: datetime | None) -> datetime:
     """Where a fast schedule goes on. A new one begins with the newest occurrence: its first seconds, in which its first
     shift was still on the way, are not owed."""
-    since = owed_since(duty, accounted)
-    if accounted is not None and accounted > duty.job.schedule_changed_at:
+    since, changed_at = owed_since(duty, accounted), duty.job.schedule_changed_at
+    if accounted is not None and (accounted > changed_at or utcnow() - changed_at > _FIRST_SHIFT):
         return since
     newest = duty.job.schedule.latest_until(utcnow(), since)
     return since if newest is None else newest - _TICK

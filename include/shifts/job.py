@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from include import registry
+from include.deadline import within
 from include.shifts.accounts import (
     BEHIND,
     NOBODY,
@@ -40,6 +42,7 @@ _CLAIM_AHEAD = timedelta(milliseconds=100)
 _SLIP = timedelta(seconds=5)
 # How long an occurrence waits for the one before it to end, before it is skipped for overlapping.
 _ALMOST_DONE_SECONDS = 0.5
+_HAND_OVER_SECONDS = 2.0
 _TICK = timedelta(microseconds=1)
 
 _DELETED = Ending("skipped", "the job was deleted")
@@ -67,7 +70,7 @@ async def _stand(duty: Duty, board: Board) -> Ending:
     if duty.is_for_worker:
         return _FOR_WORKER
     if not shift.by_hand and board.accounted is not None and board.accounted < board.job.schedule_changed_at:
-        await name_former(duty, board.accounted)
+        await name_former(duty, board.accounted, None if registry.holds_many(board.job) else shift.due)
     if registry.holds_many(board.job) and not shift.by_hand:
         return await _many(duty)
     for due in board.unfinished:  # of a run that is over, so that nobody else comes back to it
@@ -178,19 +181,29 @@ async def _many(duty: Duty) -> Ending:
 
 
 def _is_last(duty: Duty) -> bool:
-    """Whether no shift after this one can have begun; what is owed is this one's then, after its end, too."""
+    """Whether no shift after this one can have begun; what is owed is this one's then, after its end, too.
+
+    With a fixed delay, the next one begins with its window, whenever it is due.
+    """
     following = duty.job.schedule.next_after(duty.border - _TICK)
-    return following is None or following > utcnow()
+    return following is None or (not duty.job.schedule.fixed_delay and following > utcnow())
 
 
 async def _go_on(duty: Duty, earlier: Sequence[Duty]) -> None:
-    """Fire from where the ledger ends, once those who are relieved have left off: what they owe comes first."""
-    await asyncio.gather(*(other.rests.wait() for other in earlier))
+    """Fire from where the ledger ends, once those who are relieved have left off: what they owe comes first.
+
+    One that hangs goes on beside this one; the ledger keeps them apart.
+    """
+    with suppress(asyncio.TimeoutError):
+        await within(_HAND_OVER_SECONDS, asyncio.gather(*(other.rests.wait() for other in earlier)))
     board = await duty.post.ledger.board(duty.shift.row_id, duty.shift.run_id)
     if board is None:
         return
+    duty.job = board.job
     duty.rests.clear()
     try:
+        if board.accounted is not None and board.accounted < duty.job.schedule_changed_at:
+            await name_former(duty, board.accounted)
         await _fire(duty, start_after(duty, board.accounted))
     finally:
         duty.rests.set()

@@ -126,9 +126,10 @@ class Post:
     def relieve_others(self, duty: OnDuty) -> list[OnDuty]:
         """Have earlier shifts for the same row, here, end where `duty` begins, and say which these are."""
         others = [other for other in self._duties[_row(duty)] if other is not duty and not other.shift.by_hand]
-        for other in others:
+        earlier = [other for other in others if other.shift.due <= duty.shift.due]
+        for other in earlier:
             other.relieve(duty.shift.due)
-        return others
+        return earlier
 
     def is_relieved(self, duty: OnDuty) -> bool:
         """Whether a later shift for the same row has begun, here."""

@@ -120,6 +120,7 @@ class Ledger:
         self._sql = queries("ledger")
         self._conninfo = info = conninfo(database_url, via="shift", without=NOT_BY_INDEX)
         self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
+        self._formers = Batch(info, self._former, gather_seconds=0.01, most=200)
         self._jobs = Batch(info, self._read, gather_seconds=0.005)
         # They are made ahead of the instant. What takes claims back goes the same way, so as not to overtake one.
         self._claims: Batch[Wish | _Statement, Claim | None] = Batch(info, self._claim, gather_seconds=0.02)
@@ -140,7 +141,8 @@ class Ledger:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self._release()
-        for batch in (self._boards, self._jobs, self._claims, self._results, self._others, self._leases):
+        reading = (self._boards, self._formers, self._jobs)
+        for batch in (*reading, self._claims, self._results, self._others, self._leases):
             await batch.close()
 
     def holds_lease(self, lease: int) -> bool:
@@ -157,8 +159,7 @@ class Ledger:
 
     async def former(self, job_id: int, *, since: datetime) -> list[tuple[Job, datetime]]:
         """The job as it was each time that its schedule has changed after `since`, and when that was; oldest first."""
-        rows = await self._others.ask(("former_schedules", {"job_id": job_id, "since": since}))
-        return [(job_from_row(row), row["until"]) for row in rows]
+        return await self._formers.ask((job_id, since))
 
     async def job(self, job_id: int) -> Job | None:
         """The row as it is now, or None."""
@@ -215,6 +216,13 @@ class Ledger:
                 redrives=tuple(row["redrives"]),
             )
         return boards
+
+    async def _former(self, db: Connection, asks: Sequence[tuple[int, datetime]]) -> list[list[tuple[Job, datetime]]]:
+        found: list[list[tuple[Job, datetime]]] = [[] for _ in asks]
+        wanted = {"job_id": [ask[0] for ask in asks], "since": [ask[1] for ask in asks]}
+        for row in await self._rows(db, "former_schedules", wanted):
+            found[row["place"] - 1].append((job_from_row(row), row["until"]))
+        return found
 
     async def _read(self, db: Connection, ids: Sequence[int]) -> list[Job | None]:
         jobs = {row["id"]: job_from_row(row) for row in await self._rows(db, "read_jobs", {"ids": list(ids)})}

@@ -29,16 +29,17 @@ left join lateral (
     order by e.scheduled_for desc limit 1) newest on true;
 
 -- name: former_schedules
--- The job as it was before each change of its schedule after an instant, and when (`until`) it was changed. What an old
+-- Jobs as they were before each change of their schedule after an instant, and when (`until`) that was. What an old
 -- entry of the audit does not know is as it is now.
-select former.*, (a.new ->> 'schedule_changed_at')::timestamptz as until
-from audit a
-join job j on j.id = a.row_id
+select want.place, former.*, (a.new ->> 'schedule_changed_at')::timestamptz as until
+from unnest(%(job_id)s::bigint[], %(since)s::timestamptz[]) with ordinality as want(job_id, since, place)
+join job j on j.id = want.job_id
+join audit a on a.table_name = 'job' and a.row_id = j.id and a.at > want.since
 cross join lateral jsonb_populate_record(j, a.old) as former
-where a.table_name = 'job' and a.row_id = %(job_id)s and a.operation = 'update'
+where a.operation = 'update'
   and a.old ->> 'schedule_revision' <> a.new ->> 'schedule_revision'
-  and (a.new ->> 'schedule_changed_at')::timestamptz > %(since)s
-order by a.id;
+  and (a.new ->> 'schedule_changed_at')::timestamptz > want.since
+order by want.place, a.id;
 
 -- name: lock_jobs
 -- Let nobody else claim for these jobs until the transaction ends: what is under way is looked at by one after another,
