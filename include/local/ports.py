@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from contextlib import closing
@@ -11,6 +12,8 @@ LOOPBACK = "127.0.0.1"
 # Below the range that the kernel hands to outgoing connections (32768 on Linux, 49152 on macOS): a port from there may
 # be the local end of somebody's call at the moment when its server comes back.
 _LOWEST, _HIGHEST = 15_000, 29_999
+
+_announced: list[socket.socket] = []
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
@@ -40,6 +43,23 @@ def free_port(preferred: int | None = None) -> int:
     return int(port)
 
 
+def announce(port: int) -> bool:
+    """Tell the other systems of this machine, as long as this process lives, whose server is going to listen there.
+
+    False: one of them was first. Between the choice of a port and a server that listens lies half a minute, in which
+    another system would choose the same. (A name of Linux's own, not a file; elsewhere nobody is told.)
+    """
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        name.bind(f"\0millrace: port {port}")
+    except OSError as error:
+        name.close()
+        return error.errno != errno.EADDRINUSE
+    _announced.append(name)
+    return True
+
+
 def next_free_port(start: int, host: str) -> int:
-    """The first free port from `start` on, among the next hundred; any free one where all of those are taken."""
-    return next((port for port in range(start, min(start + 100, 65_536)) if is_free(port, host)), None) or free_port()
+    """The first free port from `start` on, among the next hundred, announced; any free one where all are taken."""
+    ports = range(start, min(start + 100, 65_536))
+    return next((port for port in ports if is_free(port, host) and announce(port)), None) or free_port()

@@ -20,7 +20,7 @@ from include.local.health import health, unwell
 from include.local.home import Home
 from include.local.keys import Keys
 from include.local.patience import Patience
-from include.local.ports import is_free, next_free_port
+from include.local.ports import announce, is_free, next_free_port
 from include.local.postgres import Postgres
 from include.local.prepare import check_server, make_admin, migrate_airflow, migrate_millrace
 from include.local.processes import Identity, end, keep_log_small, last_line
@@ -121,7 +121,7 @@ class Supervisor:
         write_passwords(self._home, os.environ, keys.password)
         if self._wishes.port is None:
             site = replace(site, port=next_free_port(DEFAULT_PORT, site.host))
-        elif not is_free(site.port, site.host):
+        elif not is_free(site.port, site.host) or not announce(site.port):
             raise ConfigError(f"port {site.port} is taken; choose another with --port")
         me = Identity.of(os.getpid())
         assert me is not None  # noqa: S101 - we are alive
