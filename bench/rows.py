@@ -249,6 +249,11 @@ class Rows:
             found.setdefault(ids[run["dag_id"]], set()).add(run["due"])
         return found
 
+    def on_their_way(self) -> int:
+        """How many runs are to wait in a triggerer, and do not yet."""
+        [row] = self._ask("on_their_way")
+        return int(row["runs"])
+
     # -----------------------------------------------------------------------------------------------------------------
 
     def _ask(self, name: str, **parameters: object) -> list[dict[str, Any]]:

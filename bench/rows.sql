@@ -123,6 +123,15 @@ join public.job triggerer on triggerer.id = t.triggerer_id and triggerer.start_d
 join public.dag_run run on run.dag_id = ti.dag_id and run.run_id = ti.run_id
 where ti.state = 'deferred' and ti.dag_id = any(%(dag_ids)s);
 
+-- name: on_their_way
+-- How many runs have begun, or wait to, and have no trigger that a triggerer has taken.
+select count(*)::int as runs
+from public.dag_run run
+where run.state in ('queued', 'running') and not exists (
+    select from public.task_instance ti
+    join public.trigger t on t.id = ti.trigger_id
+    where ti.dag_id = run.dag_id and ti.run_id = run.run_id and ti.state = 'deferred' and t.triggerer_id is not null);
+
 -- name: ledger
 -- How many occurrences, of these jobs and due in this window, the ledger has, by status.
 select status, count(*) as executions

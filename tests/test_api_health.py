@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -134,5 +135,5 @@ def test_what_is_overdue_degrades(api: Api, db: DictConnection) -> None:
     found = ok(api.get("//health"))
     assert found["status"] == "degraded"
     assert f"job_{job_id} was due" in found["checks"]["oldest_due_unfired"]["detail"]
-    assert "300 s ago" in found["checks"]["oldest_due_timer"]["detail"]
+    assert re.search("3[0-9][0-9] s ago", found["checks"]["oldest_due_timer"]["detail"])
     assert "hush" not in str(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,43 +22,12 @@ from include.orchestration.bundle import RowBundle
 from include.orchestration.factory import row_dags
 from include.store import shards
 from include.store.db import DictConnection, connect
+from tests.dag_processor import Processor
 
 pytest_plugins = ["tests.airflow_fixtures"]
 pytestmark = [*OF_AIRFLOW, pytest.mark.usefixtures("ours")]
 
 Insert = Callable[..., int]
-
-
-class Processor:
-    """The DAG processor as a bundle sees it: asks for the interval every second, refreshes when that has passed."""
-
-    def __init__(self) -> None:
-        self.bundle = RowBundle(name="millrace")
-
-    def start(self) -> None:
-        self.bundle.initialize()
-        self.touched()
-        assert self.look() == []
-
-    def touched(self) -> list[int]:
-        """The shards whose files moved since the last call."""
-        files = sorted(file for file in self.bundle.path.glob("job_*.py") if file.stat().st_mtime > 0)
-        for file in files:
-            os.utime(file, (0, 0))
-        return [int(file.stem.removeprefix("job_")) for file in files]
-
-    def look(self) -> list[int]:
-        """A second passes; return the shards that are to be parsed."""
-        if self.bundle.refresh_interval == 0:
-            self.bundle.refresh()
-        return self.touched()
-
-    def look_and_build(self) -> list[int]:
-        """A second passes, and what is to be parsed is parsed."""
-        touched = self.look()
-        for number in touched:
-            row_dags("job", number)
-        return touched
 
 
 @pytest.fixture
@@ -146,6 +114,30 @@ def test_an_edit_touches_the_shard_of_its_row(
     assert processor.look_and_build() == [shard]
     assert processor.look() == []
     assert processor.bundle.refresh_interval >= 60
+
+
+def test_airflow_lists_its_files_only_for_new_ones(processor: Processor, insert: Insert, ours: DictConnection) -> None:
+    """A refresh loads every DAG there is; a file that Airflow knows is parsed because it was touched, without one."""
+    three_shards(insert)
+    processor.start()
+    ours.execute("update job set cron = '0 10 * * *' where id = 64")
+    assert processor.bundle.refresh_interval >= 60
+    assert processor.touched() == [1]
+    row_dags("job", 1)
+    insert(id=300, name="new")
+    assert processor.bundle.refresh_interval == 0
+    assert processor.look_and_build() == [4]
+    assert processor.bundle.refresh_interval >= 60
+
+
+def test_a_file_that_was_removed_is_written_anew(processor: Processor, insert: Insert, ours: DictConnection) -> None:
+    """Whoever tidies up the folder loses nothing: the shard is built again with its next edit."""
+    three_shards(insert)
+    processor.start()
+    (processor.bundle.path / "job_00001.py").unlink()
+    ours.execute("update job set cron = '0 10 * * *' where id = 64")
+    assert processor.look_and_build() == [1]
+    assert processor.look() == []
 
 
 def test_a_late_commit_is_not_missed(

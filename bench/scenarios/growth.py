@@ -2,7 +2,7 @@
 
 Rows are added in steps, each so many times as many as before. They are due long after; so what an idle minute costs is
 the price of having them. Calls come from the same few fast rows at each step, and edits change what a row's DAG shows,
-one a second, spread over all rows; what the idle system uses is subtracted from both.
+one every three seconds, over all rows; what the idle system uses is subtracted from both.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Options:
     most: int = option(10_000, "rows at the last step")
     steps: int = option(5, "steps from the one to the other")
     fast: int = option(50, "rows more that call once a second")
-    edits: int = option(30, "edits at each step, one a second")
+    edits: int = option(20, "edits at each step, one every three seconds")
     idle: int = option(60, "seconds for which nothing happens at each step")
     calm: int = option(45, "seconds between new rows and what is measured")
     svg: str = option("", "write the picture there")
@@ -38,7 +38,8 @@ class Options:
 SMALL = Options(least=20, most=40, steps=2, fast=5, edits=2, idle=3, calm=3)
 _LONGEST = 1800
 _GROWTH = 2.0  # a cost at the last step over that at the first, where rows do not matter
-_BETWEEN_EDITS = 1.0
+# Nearer ones would be built together where rows are few, and so be the cheaper.
+_BETWEEN_EDITS = 3.0
 _TRAILING_SECONDS = 8.0  # after the last edit, until its DAG is there and all is calm
 
 

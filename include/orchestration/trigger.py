@@ -8,6 +8,7 @@ Whatever runs after the event is cancelled as if a person had ended the task; so
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from datetime import timezone
 from types import MappingProxyType
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 SHIFTS: Mapping[str, Any] = MappingProxyType(  # by table
     {"job": job, "connector": pull, "workflow": workflow, "timer": timers, "upkeep": upkeep}
 )
+_SHORT_SECONDS = 60.0  # a run of one occurrence: somebody may be waiting for it
 _CLASSPATH = "include.orchestration.trigger.ShiftTrigger"
 
 
@@ -50,12 +52,16 @@ class ShiftTrigger(BaseTrigger):
         return _CLASSPATH, {"kind": self.kind, "id": self.id, **self.others}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        began = time.monotonic()
         try:
             ending = await self._stand()
         except Exception:  # anything: see above
             log.exception("the shift broke off; this is a defect of Millrace")
             ending = Ending("failed", "the shift broke off")
         log.log(logging.ERROR if ending.state in ("failed", "retry") else logging.INFO, ending.line)
+        channel = lengthen_log()
+        if channel is not None and ending.state != "worker":  # then the task, and its log, go on
+            await channel.passed_on(hurry=time.monotonic() - began < _SHORT_SECONDS)
         yield end_event(ending)
         return
 

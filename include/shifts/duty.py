@@ -155,7 +155,7 @@ class Duty:
         if made is not None:
             self.tally.count(made.status)
             if made.status == "failed":
-                log.warning("%s failed: %s", due.isoformat(), made.line)
+                self.tally.complain("%s failed: %s", due.isoformat(), made.line)
 
     async def _carry_out(self, order: _Order, claim: Claim, rings: int) -> Attempt | None:
         """Attempt a claimed occurrence on its instant, and again as the retry policy says.
@@ -176,7 +176,7 @@ class Duty:
                     made = await attempt(self.post, self.job, due, claim, self.shift, release=order.release)
                     if made.status != "retrying" or order.release:
                         return made
-                    log.warning("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
+                    self.tally.complain("%s: attempt %s failed: %s", due.isoformat(), claim.attempt, made.line)
                     wait_seconds = made.after_seconds
             await asyncio.sleep(wait_seconds)
             again = await self._claim(order)

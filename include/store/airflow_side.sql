@@ -6,6 +6,9 @@ create index if not exists millrace_dag_code_dag on public.dag_code (dag_id);
 create index if not exists millrace_serialized_dag_dag on public.serialized_dag (dag_id, created_at desc);
 create index if not exists millrace_dag_run_queued on public.dag_run (run_after) where state = 'queued';
 create index if not exists millrace_dag_file on public.dag (bundle_name, relative_fileloc);
+-- In each of its rounds a triggerer looks for these, of which there are hardly any, among the tasks of all its triggers.
+create index if not exists millrace_task_instance_resumed on public.task_instance (id)
+    where state <> 'deferred' and trigger_id is not null;
 
 -- These rows are updated many times in their short life: room on the page keeps the updates cheap.
 alter table public.dag_run set (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);

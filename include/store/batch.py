@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -27,7 +28,8 @@ class Batch(Generic[Ask, Answer]):
     """One statement, one connection, many askers.
 
     `run` answers a batch: one answer per ask, in order. An ask that PostgreSQL refuses (a value it cannot store) fails
-    alone; the others of its batch are answered.
+    alone; the others of its batch are answered. `replan_seconds`: for a connection that keeps its plans (`plan_once`),
+    how long it does; a plan that was made when a table was empty is a bad one when that has grown.
     """
 
     def __init__(
@@ -37,11 +39,14 @@ class Batch(Generic[Ask, Answer]):
         *,
         gather_seconds: float,
         most: int = 500,
+        replan_seconds: float = float("inf"),
     ) -> None:
         self._conninfo = conninfo
         self._run = run
         self._gather_seconds = gather_seconds
         self._most = most
+        self._replan_seconds = replan_seconds
+        self._planned_at = time.monotonic()
         self._waiting: list[tuple[Ask, asyncio.Future[Answer]]] = []
         self._worker: asyncio.Task[None] | None = None
         self._db: Connection | None = None
@@ -69,7 +74,8 @@ class Batch(Generic[Ask, Answer]):
     async def _work(self) -> None:
         try:
             while self._waiting:
-                await asyncio.sleep(self._gather_seconds)
+                if len(self._waiting) < self._most:
+                    await asyncio.sleep(self._gather_seconds)
                 part, self._waiting = self._waiting[: self._most], self._waiting[self._most :]
                 part = [(ask, future) for ask, future in part if not future.done()]
                 if part:
@@ -122,6 +128,9 @@ class Batch(Generic[Ask, Answer]):
             self._db = await psycopg.AsyncConnection.connect(
                 self._conninfo, autocommit=True, row_factory=dict_row, prepare_threshold=0
             )
+        if time.monotonic() - self._planned_at > self._replan_seconds:
+            self._planned_at = time.monotonic()
+            await self._db.execute("discard plans", prepare=False)
         return self._db
 
     async def _disconnect(self) -> None:

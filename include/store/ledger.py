@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 _RELEASE_SECONDS = 2.0
 _TIDY_SECONDS = 3600.0
 _FOLDED_AT_ONCE = 5000
+_REPLAN_SECONDS = 10.0  # a hundredth of that at most, with a partition for each of 90 days
 
 _Statement = tuple[str, dict[str, Any]]  # its name, and its parameters
 
@@ -118,14 +119,16 @@ class Ledger:
         self._renewed_at = float("-inf")
         self.lease = 0
         self._sql = queries("ledger")
-        self._conninfo = info = conninfo(database_url, via="shift", without=NOT_BY_INDEX)
-        self._boards = Batch(info, self._board, gather_seconds=0.01, most=200)
-        self._formers = Batch(info, self._former, gather_seconds=0.01, most=200)
-        self._jobs = Batch(info, self._read, gather_seconds=0.005)
+        self._conninfo = info = conninfo(database_url, via="shift", without=NOT_BY_INDEX, plan_once=True)
+        self._boards = Batch(info, self._board, gather_seconds=0.01, most=200, replan_seconds=_REPLAN_SECONDS)
+        self._formers = Batch(info, self._former, gather_seconds=0.01, most=200, replan_seconds=_REPLAN_SECONDS)
+        self._jobs = Batch(info, self._read, gather_seconds=0.005, replan_seconds=_REPLAN_SECONDS)
         # They are made ahead of the instant. What takes claims back goes the same way, so as not to overtake one.
-        self._claims: Batch[Wish | _Statement, Claim | None] = Batch(info, self._claim, gather_seconds=0.02)
-        self._results = Batch(info, self._finish, gather_seconds=0.05)
-        self._others = Batch(info, self._execute, gather_seconds=0.0, most=1)
+        self._claims: Batch[Wish | _Statement, Claim | None] = Batch(
+            info, self._claim, gather_seconds=0.04, replan_seconds=_REPLAN_SECONDS
+        )
+        self._results = Batch(info, self._finish, gather_seconds=0.05, replan_seconds=_REPLAN_SECONDS)
+        self._others = Batch(info, self._execute, gather_seconds=0.0, most=1, replan_seconds=_REPLAN_SECONDS)
         self._leases = Batch(info, self._execute, gather_seconds=0.0, most=1)  # never waits behind the others
         self._renewing: asyncio.Task[None] | None = None
 

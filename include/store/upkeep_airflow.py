@@ -17,6 +17,7 @@ INDEXES: Mapping[str, str] = MappingProxyType(
         "millrace_serialized_dag_dag": "serialized_dag (dag_id, created_at desc)",
         "millrace_dag_run_queued": "dag_run (run_after) where state = 'queued'",
         "millrace_dag_file": "dag (bundle_name, relative_fileloc)",
+        "millrace_task_instance_resumed": "task_instance (id) where state <> 'deferred' and trigger_id is not null",
     }
 )
 
