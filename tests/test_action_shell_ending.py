@@ -42,8 +42,8 @@ def kin_so_far(tmp_path: Path) -> list[int]:
 
 def test_a_command_that_takes_too_long_ends_with_all_that_it_started(tmp_path: Path) -> None:
     """Children, grandchildren and daemons are gone when the error is raised, which has the output until then."""
-    with pytest.raises(RetryableError, match="not done within 2 s, and ended with everything") as caught:
-        run("shell", {"command": f"{family(tmp_path)} echo written; sleep 1003"}, timeout_seconds=2)
+    with pytest.raises(RetryableError, match="not done within 4 s, and ended with everything") as caught:
+        run("shell", {"command": f"{family(tmp_path)} echo written; sleep 1003"}, timeout_seconds=4)
     assert caught.value.code is None
     assert str(caught.value.excerpt).startswith("written\n")
     assert are_gone(kin(tmp_path))
@@ -53,7 +53,7 @@ def test_a_command_may_tidy_up(tmp_path: Path) -> None:
     """SIGTERM comes first, and there is a moment to heed it; it was too late all the same."""
     command = "trap 'echo bye; exit 0' TERM; sleep 1000 & wait"
     with pytest.raises(RetryableError, match="not done within") as caught:
-        run("shell", {"command": command}, timeout_seconds=1)
+        run("shell", {"command": command}, timeout_seconds=4)  # a busy machine may need one for the trap
     assert caught.value.excerpt == "bye\n"
 
 

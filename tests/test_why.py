@@ -171,9 +171,9 @@ def test_waiting(run: Run, db: DictConnection, now: datetime) -> None:
     assert "it waits: " in why(run)
 
 
-def test_nothing_alive(run: Run, db: DictConnection) -> None:
+def test_nothing_alive(run: Run, db: DictConnection, now: datetime) -> None:
     """Where no process is alive, that is the reason."""
-    add(run, db, "--cron", "* * * * *")
+    add(run, db, "--cron", hourly(now))
     assert "`./millrace status` shows what runs" in why(run)
 
 
