@@ -20,6 +20,8 @@ from include.model import Job
 _SAMPLE_SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 _LONGEST_ILLNESS = 300
+_LONGEST_REST = 300
+_HANDING_OVER = 10  # of 10,000 rows, a shift or two end each second, and the next begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class Stage:
     def wait_until_armed(self, rows: Collection[Row], *, seconds: float) -> float:
         """The seconds from now until each of these rows has a run that waits in a triggerer."""
         return self.wait("rows armed", lambda: len(self.rows.armed(rows)), len(rows), seconds=seconds)
+
+    def wait_until_at_rest(self, rows: Collection[Row]) -> float:
+        """The seconds until the runs that became due while all these rows were armed have their triggers, too."""
+        some = len(rows) + _HANDING_OVER
+        return self.wait("rows at rest", lambda: some - self.rows.on_their_way(), len(rows), seconds=_LONGEST_REST)
 
     def wait_until_firing(self, jobs: Collection[Job], *, seconds: float) -> float:
         """The seconds from now until each of these jobs has a run that waits in a triggerer, and has called once."""

@@ -52,7 +52,7 @@ class Settings(BaseModel):
         default=25.0, ge=0, le=600, description="How long before its first occurrence a shift is on duty."
     )
     shift_seconds: int = Field(
-        default=3600,
+        default=14_400,
         ge=60,
         le=86_400,
         description="How long a shift of a schedule lasts that is due every minute or more often.",

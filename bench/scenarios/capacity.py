@@ -40,6 +40,7 @@ def run(stage: Stage, options: Options) -> Result:
         stage.wait_until_called(jobs, seconds=_LONGEST_ARMING)
     # A run that has just got its trigger may miss an occurrence that is due this second; so does the measurement.
     observed = stage.observe(jobs, options.seconds, start=next_second(5))
+    stage.wait_until_at_rest(jobs)
     idle = _unchanging(stage, options.idle)
     report(result, jobs, observed)
     result.note(armed_s=armed)

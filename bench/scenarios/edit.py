@@ -28,8 +28,6 @@ class Options:
 
 SMALL = Options(jobs=50, every=4, edits=5, pauses=2, new=2, seconds=10)
 _LONGEST_ARMING = 900
-_CALM = 300  # the longest that this may take
-_ON_THEIR_WAY = 10  # of 10,000 rows, three shifts a second hand over to the next
 _FEW = 1000  # among more rows, a new one may take longer
 _GRACE_SECONDS = 1.0  # the old row may fire this long after the commit
 _BETWEEN_EDITS = 0.1
@@ -44,8 +42,7 @@ def run(stage: Stage, options: Options) -> Result:
     url, every = f"{stage.sink.url}/old", timedelta(seconds=options.every)
     jobs = stage.rows.insert([NewJob(f"edit {number}", url, every=every) for number in range(options.jobs)])
     armed = stage.wait_until_armed(jobs, seconds=_LONGEST_ARMING)
-    # While thousands of rows are armed, shifts end, too, and theirs come after those. Edits find a calm system.
-    stage.wait("rows at rest", lambda: len(jobs) + _ON_THEIR_WAY - stage.rows.on_their_way(), len(jobs), seconds=_CALM)
+    stage.wait_until_at_rest(jobs)
     edited, paused = jobs[: options.edits], jobs[options.edits : options.edits + options.pauses]
     stage.say(f"  {options.edits} edits, {options.pauses} pauses, {options.new} new rows")
     edited_at, paused_at = _edit(stage, edited), _pause(stage, paused)

@@ -1,4 +1,4 @@
-"""The DAG of the pumps, which fire timers and redrive dead letters: always on duty, a run an hour."""
+"""The DAG of the pumps, which fire timers and redrive dead letters: always on duty, a run per shift."""
 
 from __future__ import annotations
 

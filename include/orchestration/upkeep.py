@@ -1,4 +1,4 @@
-"""The DAG of upkeep, which keeps everything else small and watches over it: always on duty, a run an hour.
+"""The DAG of upkeep, which keeps everything else small and watches over it: always on duty, a run per shift.
 
 Its shifts know where Airflow writes its logs; therefore they are here, and not where those of rows are.
 """
