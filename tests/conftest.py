@@ -11,6 +11,7 @@ for name in [name for name in os.environ if name.startswith(("MILLRACE_", "AIRFL
     if name != "MILLRACE_TEST_KEEP":
         del os.environ[name]
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -33,6 +34,10 @@ EMPTY = """
 """
 
 _numbers = count()
+
+# A busy machine may stall for as long as it likes: that is no failure of an example.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -79,7 +79,7 @@ def test_a_silent_component_is_named(
     assert len(sick) == (1 if silent else 0)
     for check in sick.values():
         assert check["latest_heartbeat"].endswith("Z")
-        assert "last sign of life 120 s ago" in check["detail"]
+        assert re.search(r"last sign of life 12\d s ago", check["detail"])
 
 
 def test_a_component_that_was_stopped_or_never_ran_is_not_alive(api: Api, airflow_tables: DictConnection) -> None:

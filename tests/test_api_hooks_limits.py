@@ -25,7 +25,7 @@ LIMIT = 4 * 1024
 
 @pytest.fixture
 async def api(database_url: str) -> AsyncIterator[Api]:
-    async with serving(database_url, hook_kib=4, most_seconds=0.3) as running:
+    async with serving(database_url, hook_kib=4) as running:
         yield running
 
 
@@ -95,21 +95,26 @@ async def test_a_chunked_body_within_the_limit_is_taken(api: Api, db: DictConnec
         assert response.status == 202
 
 
-async def test_a_large_body_is_told_why_it_is_refused(api: Api, db: DictConnection) -> None:
+async def test_a_large_body_is_told_why_it_is_refused(
+    api: Api, db: DictConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A client that is still sending when it is refused reads the answer."""
+    monkeypatch.setattr("include.api.body._LINGER_SECONDS", 60)
+    monkeypatch.setattr("include.api.body._SILENCE_SECONDS", 10)
     add_connector(db)
     answer = await api.push("in", b"x" * 20_000_000, {})
     assert answer.status == 413
 
 
-async def test_a_slow_sender_is_cut_off(api: Api, db: DictConnection) -> None:
+async def test_a_slow_sender_is_cut_off(database_url: str, db: DictConnection) -> None:
     """A body that does not arrive in time is a 408, and the connection closed; whether or not there is a connector."""
     add_connector(db)
-    for name in ("in", "nobody"):
-        answer = await exchange(api, head("Content-Length: 100", name=name), b'{"a": ')
-        assert answer.startswith("HTTP/1.1 408 ")
-        assert "the body did not arrive within 0.3 s" in answer
-        assert "connection: close" in answer.lower()
+    async with serving(database_url, most_seconds=0.3) as api:
+        for name in ("in", "nobody"):
+            answer = await exchange(api, head("Content-Length: 100", name=name), b'{"a": ')
+            assert answer.startswith("HTTP/1.1 408 ")
+            assert "the body did not arrive within 0.3 s" in answer
+            assert "connection: close" in answer.lower()
 
 
 async def test_a_sender_that_goes_away_leaves_nothing_behind(
@@ -158,6 +163,7 @@ async def test_a_log_that_is_locked_does_not_hold_senders_for_ever(
             db.execute("select from connector for update")
             answer = await api.push("in", b"{}")
         assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        monkeypatch.setattr("include.api.hooks._STORE_SECONDS", 30)
         assert (await api.push("in", b"{}")).body == {"positions": [1], "stored": 1}
 
 

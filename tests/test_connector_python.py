@@ -60,7 +60,7 @@ async def test_a_generator_goes_on_from_its_cursor(database_url: str, db: DictCo
 async def test_a_generator_that_hangs_is_left(database_url: str, db: DictConnection) -> None:
     """After `pull_seconds` the pull ends, although the generator's thread cannot be ended."""
     connector = add_python(db, "hangs")
-    assert (await pull_by_hand(database_url, connector, pull_seconds=1)).state == "success"
+    assert (await pull_by_hand(database_url, connector, pull_seconds=4)).state == "success"
     assert keys(db) == [1]
 
 

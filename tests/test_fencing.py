@@ -20,10 +20,10 @@ from tests.test_store import add_job
 async def test_a_claim_from_before_a_freeze_is_void(database_url: str, db: DictConnection) -> None:
     """Frozen for longer than its lease, a process may not send what it had claimed, also when the lease is renewed."""
     job_id = add_job(db)
-    async with ledger(database_url, lease_seconds=2) as frozen:
+    async with ledger(database_url, lease_seconds=5) as frozen:
         before = await frozen.claim(await wish(frozen, job_id))
         assert frozen.holds_lease(before.lease)
-        time.sleep(2.5)  # noqa: ASYNC251 - the whole process stands still
+        time.sleep(5.5)  # noqa: ASYNC251 - the whole process stands still
         assert not frozen.holds_lease(before.lease)
         await until(lambda: frozen.lease > before.lease)
         assert not frozen.holds_lease(before.lease)
@@ -47,7 +47,7 @@ async def test_the_turn_of_the_dead_is_taken_and_that_of_the_living_is_not(
     database_url: str, db: DictConnection
 ) -> None:
     """While its owner lives, a turn is nobody else's; it is given back, or free when the lease has run out."""
-    async with opened_post(database_url) as one, opened_post(database_url) as other:
+    async with opened_post(database_url) as one, opened_post(database_url, lease_seconds=60) as other:
         first, second = Ask("workflow", 1, 1), Ask("workflow", 1, 2)
         assert (await one.turns.take(first)).mine
         assert (await one.turns.take(first)).mine  # asking twice is harmless

@@ -54,7 +54,7 @@ def test_the_process_of_another_is_not_ended(tmp_path: Path) -> None:
 def test_ending_a_process_ends_what_it_started(tmp_path: Path) -> None:
     """A head that does not listen and its children are killed when the grace is over."""
     head = child(tmp_path, f"(echo $$; {STUBBORN}) & {STUBBORN}")
-    wait_until(lambda: len(psutil.Process(head.identity.pid).children(recursive=True)) >= 2)
+    wait_until(lambda: len(psutil.Process(head.identity.pid).children(recursive=True)) >= 3)
     family = psutil.Process(head.identity.pid).children(recursive=True)
     end([head.identity], grace_seconds=0.5)
     assert head.exit_code() == -signal.SIGKILL

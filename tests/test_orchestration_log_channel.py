@@ -72,9 +72,10 @@ def test_lines_of_one_moment_arrive_together(sockets: tuple[socket.socket, socke
 
 @pytest.mark.parametrize("hurry", [True, False])
 async def test_who_waits_for_his_lines_knows_that_they_are_there(
-    sockets: tuple[socket.socket, socket.socket], hurry: bool
+    sockets: tuple[socket.socket, socket.socket], hurry: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow closes the log of a task as soon as its trigger has ended: what comes later is not in it."""
+    monkeypatch.setattr("include.orchestration.log_channel._PASSED_ON_SECONDS", 60)
     ours, supervisors = sockets
     channel = LogChannel(ours.fileno())
     supervisors.setblocking(False)

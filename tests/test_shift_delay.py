@@ -91,18 +91,18 @@ async def test_what_is_too_late_is_missed_and_the_delay_begins_anew(database_url
 async def test_a_pause_takes_effect_and_ends(database_url: str, db: DictConnection) -> None:
     """Paused, nothing fires; resumed, what was due meanwhile does, once."""
     async with stage(database_url) as (post, server):
-        job_id = add(db, server, every="1 second", every_mode="fixed_delay", starts_at=utcnow())
+        job_id = add(db, server, every="3 seconds", every_mode="fixed_delay", starts_at=utcnow())
         on_duty = asyncio.create_task(stand(post, job_id, utcnow()))
         await until(lambda: len(server.received) == 1)
         db.execute("update job set is_active = false")
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         assert len(server.received) == 1
         db.execute("update job set is_active = true")
         await until(lambda: len(server.received) >= 3)
         db.execute("delete from job")
         await on_duty
     done = [row for row in executions(db) if row["status"] == "success"]
-    assert all(later["scheduled_for"] == earlier["finished_at"] + SECOND for earlier, later in pairwise(done))
+    assert all(later["scheduled_for"] == earlier["finished_at"] + 3 * SECOND for earlier, later in pairwise(done))
 
 
 async def test_a_delay_longer_than_a_shift_ends_in_a_later_one(database_url: str, db: DictConnection) -> None:
@@ -147,7 +147,7 @@ async def test_an_edit_while_the_next_is_awaited_is_no_ghost(database_url: str, 
         assert board is not None
         duty = Duty(Shift(job_id, utcnow(), "run", 1), post, board.job)
         with post.on_duty(duty):
-            claimed_ahead = asyncio.create_task(duty.execute(utcnow() + SECOND))
+            claimed_ahead = asyncio.create_task(duty.execute(utcnow() + 4 * SECOND))
             await until(lambda: executions(db))
             db.execute("update job set every = '1 hour'")
             made = await claimed_ahead

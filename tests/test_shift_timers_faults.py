@@ -40,7 +40,7 @@ async def test_the_timer_of_the_dead_is_sent_again_with_the_same_id(database_url
     """Its owner's lease gone in the middle of a call, another pump sends it; what the first one learns is void."""
     held = asyncio.Event()
     async with (
-        stage(database_url, holding(held)) as (dying, server),
+        stage(database_url, holding(held), lease_seconds=60) as (dying, server),
         opened_post(database_url) as other,
         pumping(dying),
     ):
@@ -61,7 +61,7 @@ async def test_at_most_once_is_not_sent_again(database_url: str, db: DictConnect
     """Nobody knows whether the dead had sent it: it is failed, and says so."""
     held = asyncio.Event()
     async with (
-        stage(database_url, holding(held)) as (dying, server),
+        stage(database_url, holding(held), lease_seconds=60) as (dying, server),
         opened_post(database_url) as other,
         pumping(dying),
     ):
@@ -164,7 +164,7 @@ async def test_killed_connections_lose_nothing(database_url: str, db: DictConnec
 
 async def test_a_pump_without_a_lease_sends_nothing(database_url: str, db: DictConnection) -> None:
     """Frozen for longer than its lease, a process claims nothing until it has renewed it, and then goes on."""
-    async with stage(database_url) as (post, server), pumping(post):
+    async with stage(database_url, lease_seconds=60) as (post, server), pumping(post):
         await until(lambda: post.ledger.holds_lease(post.ledger.lease))
         post.ledger._renewed_at = float("-inf")  # as after a freeze
         timer_id = add_timer(db, server.url(), due_at=utcnow())
@@ -180,7 +180,7 @@ async def test_a_pump_without_a_lease_sends_nothing(database_url: str, db: DictC
 
 async def test_what_was_claimed_before_a_freeze_is_given_back_unsent(database_url: str, db: DictConnection) -> None:
     """Waiting for a free slot when the lease ran out, a timer is pending again, as if nobody had claimed it."""
-    async with stage(database_url, concurrency=1) as (post, server), pumping(post):
+    async with stage(database_url, concurrency=1, lease_seconds=60) as (post, server), pumping(post):
         await post.slots.acquire()
         timer_id = add_timer(db, server.url(), due_at=utcnow())
         await until(lambda: timer(db, timer_id)["status"] == "firing")
@@ -201,10 +201,10 @@ async def test_a_cancel_in_the_middle_of_retries_is_the_end(database_url: str, d
         return web.Response(status=503)
 
     async with stage(database_url, busy) as (post, server), pumping(post):
-        timer_id = add_timer(db, server.url(), due_at=utcnow(), retry_delay="0.3 seconds")
+        timer_id = add_timer(db, server.url(), due_at=utcnow(), retry_delay="4 seconds")
         await until(lambda: timer(db, timer_id)["attempts"])
         db.execute("update timer set status = 'cancelled', finished_at = now() where id = %s", (timer_id,))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(4.5)
     row = timer(db, timer_id)
     assert (row["status"], len(row["attempts"]), len(server.received)) == ("cancelled", 1, 1)
 

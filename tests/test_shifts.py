@@ -90,7 +90,7 @@ async def test_at_most_once_does_not_repeat_what_may_have_arrived(database_url: 
 async def test_an_edit_while_armed_takes_effect(database_url: str, db: DictConnection) -> None:
     """Between arming and the instant the payload may change, and so may the schedule: the row as it stands counts."""
     async with stage(database_url) as (post, server):
-        due = utcnow() + SECOND
+        due = utcnow() + 4 * SECOND
         payload, schedule = add(db, server, "payload", run_at=due), add(db, server, "schedule", run_at=due)
         shifts = [asyncio.create_task(stand(post, job_id, due)) for job_id in (payload, schedule)]
         await asyncio.sleep(0.3)
@@ -104,7 +104,7 @@ async def test_an_edit_while_armed_takes_effect(database_url: str, db: DictConne
 async def test_pause_and_delete_stop_an_armed_run(database_url: str, db: DictConnection) -> None:
     """A paused occurrence is skipped with the reason; a deleted job fires no more."""
     async with stage(database_url) as (post, server):
-        due = utcnow() + SECOND
+        due = utcnow() + 4 * SECOND
         paused, deleted = add(db, server, "paused", run_at=due), add(db, server, "deleted", run_at=due)
         shifts = [asyncio.create_task(stand(post, job_id, due)) for job_id in (paused, deleted)]
         await asyncio.sleep(0.3)

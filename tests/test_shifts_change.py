@@ -207,7 +207,7 @@ async def test_a_shift_works_overtime_until_it_is_relieved(database_url: str, db
     length = timedelta(seconds=60)
     async with stage(database_url, shift_seconds=60) as (post, server), opened_post(database_url) as elsewhere:
         now = utcnow()
-        soon = (i for i in range(1000, 9999) if SECOND < shift_end(i, now, length) - now < 2 * SECOND)
+        soon = (i for i in range(1000, 9999) if 4 * SECOND < shift_end(i, now, length) - now < 5 * SECOND)
         job_id = add(db, server, id=next(soon), every="1 second")
         border = shift_end(job_id, now, length)
         old = asyncio.create_task(stand(post, job_id, now, "old"))

@@ -80,8 +80,9 @@ async def test_a_fast_shift_that_is_edited_all_the_time_loses_and_doubles_nothin
     """Thirty edits a second of columns that are no schedule: every occurrence is executed, once, on the grid."""
     choice = random.Random(4)
     async with stage(database_url) as (post, server):
-        start = utcnow().replace(microsecond=0) + SECOND
-        job_id = add(db, server, every="1 second", starts_at=start, ends_at=start + 4 * SECOND)
+        start = utcnow().replace(microsecond=0) + 4 * SECOND
+        window = {"starts_at": start, "ends_at": start + 4 * SECOND}
+        job_id = add(db, server, every="1 second", overlap="allow", **window)
         shift = asyncio.create_task(stand(post, job_id, start))
         while not shift.done():
             db.execute(f"update job set {choice.choice(list(OTHER_COLUMNS.values()))}")

@@ -70,7 +70,7 @@ async def test_a_fast_shift_waits_for_each_jitter(database_url: str, db: DictCon
     """Within a shift each occurrence has its own delay; the occurrences themselves stay on the grid of their rate."""
     arrivals = Arrivals()
     async with stage(database_url, arrivals.handle) as (post, server):
-        start = utcnow().replace(microsecond=0) + SECOND
+        start = utcnow().replace(microsecond=0) + 4 * SECOND
         window = {"starts_at": start, "ends_at": start + 4 * SECOND}
         job_id = add(db, server, every="1 second", jitter="900 ms", overlap="allow", **window)
         schedule = job_of(db, job_id).schedule
@@ -86,8 +86,8 @@ async def test_who_takes_over_keeps_the_jitter(database_url: str, db: DictConnec
     arrivals = Arrivals()
     async with stage(database_url, arrivals.handle) as (post, server), opened_post(database_url) as other:
         due = utcnow()
-        id = next(i for i in range(1000, 9999) if Schedule(due, i, jitter=5 * SECOND).delay(due) // SECOND == 2)
-        job_id = add(db, server, id=id, run_at=due, jitter="5 seconds")
+        id = next(i for i in range(1000, 9999) if Schedule(due, i, jitter=10 * SECOND).delay(due) // SECOND == 6)
+        job_id = add(db, server, id=id, run_at=due, jitter="10 seconds")
         for _ in range(2):
             shift = asyncio.create_task(stand(post, job_id, due))
             await asyncio.sleep(0.3)

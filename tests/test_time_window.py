@@ -56,7 +56,7 @@ async def test_a_window_that_is_moved_takes_an_armed_run_with_it(
 ) -> None:
     """A window that is closed before the instant, or opened after it, leaves nothing to fire."""
     async with stage(database_url) as (post, server):
-        due = utcnow() + SECOND
+        due = utcnow() + 4 * SECOND
         job_id = add(db, server, every="2 minutes", starts_at=due - 2 * MINUTE)
         shift = asyncio.create_task(stand(post, job_id, due))
         await asyncio.sleep(0.3)
@@ -69,14 +69,14 @@ async def test_a_window_that_is_moved_takes_an_armed_run_with_it(
 async def test_a_fast_shift_keeps_to_its_window(database_url: str, db: DictConnection) -> None:
     """On duty before `starts_at` it waits for it; `ends_at` brought forward, it ends with what was due before."""
     async with stage(database_url) as (post, server):
-        start = utcnow().replace(microsecond=0) + 2 * SECOND
-        job_id = add(db, server, every="1 second", starts_at=start)
+        start = utcnow().replace(microsecond=0) + 4 * SECOND
+        job_id = add(db, server, every="3 seconds", starts_at=start)
         shift = asyncio.create_task(stand(post, job_id, start - SECOND))
         await until(lambda: len(server.received) == 2)
-        db.execute("update job set ends_at = %s", (start + 2 * SECOND,))
+        db.execute("update job set ends_at = %s", (start + 6 * SECOND,))
         assert await shift
-        assert_each_once(executions(db), SECOND, server)
-    assert [row["scheduled_for"] for row in executions(db)] == [start, start + SECOND]
+        assert_each_once(executions(db), 3 * SECOND, server)
+    assert [row["scheduled_for"] for row in executions(db)] == [start, start + 3 * SECOND]
 
 
 async def test_a_slow_schedule_resumes_by_itself(database_url: str, db: DictConnection) -> None:
@@ -95,7 +95,7 @@ async def test_a_slow_schedule_resumes_by_itself(database_url: str, db: DictConn
 async def test_a_pause_until_may_be_lifted_or_moved_while_a_run_is_armed(database_url: str, db: DictConnection) -> None:
     """The row as it stands at the instant decides, however often it was changed before."""
     async with stage(database_url) as (post, server):
-        due = utcnow() + 1.2 * SECOND
+        due = utcnow() + 4 * SECOND
         lifted, moved = (add(db, server, name, run_at=due, paused_until=due + MINUTE) for name in ("lifted", "moved"))
         shifts = [asyncio.create_task(stand(post, job_id, due)) for job_id in (lifted, moved)]
         for paused_until in (None, due + 2 * MINUTE):
@@ -111,7 +111,7 @@ async def test_a_pause_until_may_be_lifted_or_moved_while_a_run_is_armed(databas
 async def test_a_fast_schedule_resumes_by_itself(database_url: str, db: DictConnection) -> None:
     """On duty through the pause, the shift executes what is due at `paused_until`, and nothing that was due before."""
     async with stage(database_url) as (post, server):
-        start = utcnow().replace(microsecond=0) + SECOND
+        start = utcnow().replace(microsecond=0) + 3 * SECOND
         resumes, ends = start + 3 * SECOND, start + 6 * SECOND
         window = {"starts_at": start, "paused_until": resumes, "ends_at": ends}
         schedule = {"every": "1 second", "overlap": "allow", **window}
@@ -133,7 +133,7 @@ async def test_a_fixed_rate_does_not_drift(database_url: str, db: DictConnection
         return web.Response(status=next(answers, 200))
 
     async with stage(database_url, slowly) as (post, server):
-        start = utcnow() + SECOND
+        start = utcnow() + 3 * SECOND
         job_id = add(db, server, every="1.3 seconds", starts_at=start, retry_delay="0.1 seconds", overlap="allow")
         shift = asyncio.create_task(stand(post, job_id, start))
         await until(lambda: len(server.received) >= 2)
