@@ -20,10 +20,11 @@ class Options:
     jobs: int = option(3000, "rows")
     every: int = option(30, "seconds between two occurrences of a row")
     seconds: int = option(60, "seconds that are measured")
+    calm: int = option(60, "seconds after that, until each row has logged the summary of its first minute")
     idle: int = option(20, "seconds for which the system is then watched while nothing changes")
 
 
-SMALL = Options(jobs=100, every=5, seconds=10, idle=3)
+SMALL = Options(jobs=100, every=5, seconds=10, calm=0, idle=3)
 _LONGEST_ARMING = 900
 _MOST_REARMING = 180
 _FEW = 3000
@@ -41,6 +42,7 @@ def run(stage: Stage, options: Options) -> Result:
     # A run that has just got its trigger may miss an occurrence that is due this second; so does the measurement.
     observed = stage.observe(jobs, options.seconds, start=next_second(5))
     stage.wait_until_at_rest(jobs)
+    time.sleep(options.calm)
     idle = _unchanging(stage, options.idle)
     report(result, jobs, observed)
     result.note(armed_s=armed)
