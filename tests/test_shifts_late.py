@@ -101,6 +101,23 @@ async def test_a_run_that_is_tried_again_accounts_for_what_was_missed_before_it(
     assert statuses == ["success", "missed", "missed", "missed", "success", *["success"] * newer]
 
 
+async def test_what_a_killed_try_did_not_come_to_is_made_up_for(database_url: str, db: DictConnection) -> None:
+    """Where all are made up for, the try after one that was killed goes on from there: what is too late is named, the
+    others are executed, oldest first."""
+    async with stage(database_url) as (post, server):
+        due = utcnow().replace(microsecond=0) - SECOND
+        dues = [due - number * timedelta(minutes=10) for number in range(5, -1, -1)]
+        job_id = add(db, server, every="10 minutes", starts_at=dues[0], misfire="all", max_lateness="35 minutes")
+        known_since(db, job_id, dues[0] - SECOND, accounted=dues[0])
+        assert (await stand(post, job_id, due, try_number=2)).state == "success"
+        sent = [request.headers["webhook-id"] for request in server.received]
+    assert [(row["scheduled_for"], row["status"]) for row in executions(db)] == [
+        *[(dues[0], "success"), (dues[1], "missed")],
+        *[(one, "success") for one in dues[2:]],
+    ]
+    assert sent == [f"job_{job_id}_{int(one.timestamp())}000000" for one in dues[2:]]
+
+
 @pytest.mark.parametrize("on_worker", [False, True])
 async def test_a_late_run_executes_its_occurrence_though_the_row_was_edited(
     database_url: str, db: DictConnection, on_worker: bool

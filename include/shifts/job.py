@@ -30,7 +30,7 @@ from include.shifts.bell import utcnow
 from include.shifts.delayed import fire_delayed
 from include.shifts.duty import CHANGED, Duty
 from include.shifts.execution import Attempt
-from include.shifts.owed import GRACE, first_to_execute, missed
+from include.shifts.owed import GRACE, first_to_execute, latest_start, missed
 from include.shifts.post import Post
 from include.shifts.shift import Ending, Shift
 from include.shifts.window import shift_end
@@ -89,10 +89,23 @@ async def _one(duty: Duty, board: Board) -> Ending:
     release = not shift.is_last_try
     if not shift.by_hand and shift.try_number == 1 and shift.due not in board.unfinished:
         return await _single(duty, board.before, release)
-    if not shift.by_hand and duty.job.misfire != "all":  # the try before may have ended before it came to that
-        since = within_ledger(duty, owed_since(duty, board.before), utcnow())
-        await write_missed(duty, duty.job.schedule.between(since, shift.due - _TICK), NOBODY)
+    if not shift.by_hand:
+        await _left_before(duty, board.before)
     return _ending(await duty.execute(shift.due, release=release))
+
+
+async def _left_before(duty: Duty, before: datetime | None) -> None:
+    """Account for what is older than the run's occurrence, where the try before, killed perhaps, did not come to it."""
+    job, until = duty.job, duty.shift.due - _TICK
+    since = within_ledger(duty, owed_since(duty, before), utcnow())
+    first = None
+    if job.misfire == "all":
+        owed = job.schedule.between(since, until)
+        first = next((due for due in owed if utcnow() <= latest_start(job, due, _grace(duty))), None)
+    await write_missed(duty, job.schedule.between(since, first - _TICK if first else until), NOBODY)
+    if first is not None:
+        for due in job.schedule.between(first - _TICK, until):
+            await duty.execute(due, patient=True)
 
 
 async def _redrive(duty: Duty, board: Board) -> None:
@@ -137,11 +150,8 @@ async def _rescheduled(duty: Duty) -> Ending:
 async def _late(duty: Duty, before: datetime | None, release: bool) -> Ending:
     """Account for everything up to the run's own occurrence, from the one in the ledger `before` it on. A newer one
     that is owed too has a run of its own.
-
-    A worker takes a moment to start, which is nobody's lateness.
     """
-    due, now = duty.shift.due, utcnow()
-    grace = GRACE if duty.post.is_on_worker else timedelta(0)
+    due, now, grace = duty.shift.due, utcnow(), _grace(duty)
     since = min(owed_since(duty, before), due - _TICK)
     await write_missed(duty, missed(duty.job, within_ledger(duty, since, now), now, grace), NOBODY)
     first = first_to_execute(duty.job, since, now, grace)
@@ -153,6 +163,11 @@ async def _late(duty: Duty, before: datetime | None, release: bool) -> Ending:
     for occurrence in duty.job.schedule.between(first - _TICK, due):
         made = await duty.execute(occurrence, release=release and occurrence == due, patient=patient)
     return _ending(made)
+
+
+def _grace(duty: Duty) -> timedelta:
+    """A worker takes a moment to start, which is nobody's lateness."""
+    return GRACE if duty.post.is_on_worker else timedelta(0)
 
 
 async def _many(duty: Duty) -> Ending:
