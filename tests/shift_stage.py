@@ -23,6 +23,7 @@ from tests.test_store import add_job
 
 @asynccontextmanager
 async def opened_post(database_url: str, **settings: Any) -> AsyncIterator[Post]:
+    settings.setdefault("shift_seconds", 3600)  # tests of what happens around its end reckon with an hour
     post = Post(Settings(database_url=database_url, egress_allow="127.0.0.0/8", **settings))  # type: ignore[arg-type]
     await post.open()
     try:
