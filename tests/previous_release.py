@@ -19,11 +19,12 @@ ARCHIVE = Path(__file__).parent / "vendor" / "previous_release.tar.xz"
 TESTS = (
     ("tests/test_ledger.py", "tests/test_timers.py", "tests/test_record_log.py"),
     ("tests/test_redrive.py", "tests/test_shift_workflow.py"),
-    ("tests/test_api_jobs.py", "tests/test_api_timers.py"),
+    ("tests/test_api_jobs.py", "tests/test_api_timers.py", "tests/test_shift_pull.py"),
 )
 # They look away for longer than a busy machine stands still, sometimes; mended since.
 UNSTEADY = (
     "tests/test_ledger.py::test_an_owner_that_lives_keeps_its_claim",
+    "tests/test_shift_pull.py::test_a_budget_is_shared_by_all",
     "tests/test_timers.py::test_pumps_hear_of_what_comes_earlier_and_of_nothing_else",
 )
 _SUPPORT = (

@@ -96,7 +96,7 @@ def _read_everything(reader: DictConnection) -> None:
 
 
 def test_the_release_before_keeps_its_promises_on_the_new_tables(release: Path) -> None:
-    """Its own tests of ledger, timers, records, workflows and API pass on the tables that this release makes."""
+    """Its own tests of ledger, timers, records, pulls, workflows and API pass on the tables that this release makes."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "PYTHON"))}
     environment |= {"NEWER_CHECKOUT": str(PROJECT), "PYTHONPATH": str(release)}
 
