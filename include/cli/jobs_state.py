@@ -15,7 +15,7 @@ _JOBS = duty.Group("job", jobs.find, jobs.change, job_document)
 
 
 def pause(names_or_ids: NamesOrIds, until: Until = None, as_json: AsJson = False) -> None:
-    """Take jobs off duty; what falls due meanwhile is skipped.
+    """Take jobs off duty. What falls due before --until is skipped; without it, `misfire` decides when they resume.
 
     Example: `./millrace jobs pause nightly 17 --until +2h`
     """

@@ -27,7 +27,7 @@ _UNSTORED: dict[str, Any] = {"id": 0, "revision": 0, "schedule_revision": 0, "er
 
 @taking_options
 def add(
-    name: Annotated[str, typer.Argument(help="A name that no other job has.")],
+    name: Annotated[str, typer.Argument(help="A name that no other job of its owner has.")],
     kind: Annotated[str, typer.Argument(help="What it does: a file of include/actions, such as ping or webhook.")],
     options: Options,
     as_json: AsJson = False,

@@ -62,7 +62,7 @@ class Options(RetryOptions):
         _option(_WHAT, "--set", "One setting (again for more): JSON, or else text; a.b leads into a.", "KEY=VALUE"),
     ] = None
     owner: Annotated[
-        str | None, _option(_HOW, "--owner", "The e-mail address of whose it is; admin if not given.", "EMAIL")
+        str | None, _option(_HOW, "--owner", "Whose it is: a user's name in Airflow; admin if not given.", "OWNER")
     ] = None
     on_error: Annotated[
         Literal["quarantine", "stop", "skip"] | None,

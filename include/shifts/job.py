@@ -1,7 +1,7 @@
 """A shift for a job: every occurrence that falls into it is claimed, executed and recorded.
 
 A schedule slower than once a minute gives a shift one occurrence, and Airflow retries it, so that people see its tries.
-Any other gives it an hour of them, and the shift retries within itself, by the same policy.
+Any other gives it all of some hours, and the shift retries within itself, by the same policy.
 """
 
 from __future__ import annotations

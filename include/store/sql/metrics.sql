@@ -141,5 +141,5 @@ where t.classpath = %(classpath)s
 group by 1;
 
 -- name: bundle
--- Seconds since Airflow last asked our bundle for what changed.
+-- Seconds since Airflow last refreshed our bundle.
 select extract(epoch from now() - last_refreshed)::float8 as refreshed_seconds from public.dag_bundle where name = %(bundle)s;
