@@ -127,6 +127,8 @@ class ShiftTimetable(Timetable):
         early = due - self.lead - (_MARK if self._marks else timedelta(0))
         start = max(early, self.changed_at if last is None else last.end)
         interval = DataInterval(_pendulum(min(start, due)), _pendulum(due))
+        if restriction.latest is not None and interval.start > restriction.latest:
+            return None  # who marks a run in Airflow asks for all until then, and goes on asking until there is none
         if not self.lead:  # a worker that waited for the end of the jitter would keep others from working
             return DagRunInfo(run_after=_pendulum(due + self.schedule.delay(due)), data_interval=interval)
         return DagRunInfo(run_after=interval.start, data_interval=interval)
