@@ -61,6 +61,21 @@ def test_ending_a_process_ends_what_it_started(tmp_path: Path) -> None:
     assert not [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
+def test_a_process_lives_as_long_as_any_of_its_threads(tmp_path: Path) -> None:
+    """One whose first thread is over looks like a zombie; it is waited for and ended all the same."""
+    script = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        "ctypes.CDLL(None).pthread_exit(None)"
+    )
+    head = child(tmp_path, f"exec {sys.executable} -c '{script}'")
+    process = psutil.Process(head.identity.pid)
+    wait_until(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    assert head.identity.is_alive()
+    end([head.identity], grace_seconds=5)
+    assert head.exit_code() is not None
+    assert not head.identity.is_alive()
+
+
 def test_orphans_of_a_killed_process_are_ended(tmp_path: Path) -> None:
     """Workers of a scheduler that was killed are found by their session."""
     head = child(tmp_path, f"({STUBBORN}) & {STUBBORN}")

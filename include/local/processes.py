@@ -37,7 +37,7 @@ class Identity:
         """The identity of the process that has this pid now; None if there is none, or only the remains of one."""
         try:
             process = psutil.Process(pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
+            if _has_ended(process):
                 return None
             return cls(pid, _born(process))
         except (psutil.NoSuchProcess, FileNotFoundError):
@@ -144,12 +144,17 @@ def _sessions(heads: Iterable[Identity]) -> list[psutil.Process]:
 def _belongs(process: psutil.Process, heads: Mapping[int, Identity]) -> bool:
     try:
         head = heads.get(os.getsid(process.pid))
-        if head is None or process.status() == psutil.STATUS_ZOMBIE:
+        if head is None or _has_ended(process):
             return False
         # A session keeps the pid of its head taken; if that is another process now, then so is the session.
         return Identity.of(head.pid) in (None, head)
     except (psutil.Error, ProcessLookupError, PermissionError):
         return False
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    # A process whose first thread has ended looks like a zombie while others still run, with its files and ports open.
+    return bool(process.status() == psutil.STATUS_ZOMBIE and process.num_threads() <= 1)
 
 
 def _born(process: psutil.Process) -> str:
