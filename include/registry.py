@@ -128,6 +128,18 @@ def holds_many(job: Job) -> bool:
     return job.schedule.is_minutely and not on_worker
 
 
+def has_shifts(row: Job | Connector | Workflow) -> bool:
+    """Whether a run of the row is on duty for hours, and not for one occurrence.
+
+    A connector that fails is probed, so that people see each failure in Airflow. `ConfigError`: there is no such kind.
+    """
+    if isinstance(row, Job):
+        return holds_many(row)
+    if isinstance(row, Connector):
+        return source(row.kind).runs_on == "triggerer" and row.failing_since is None
+    return action(row.kind).runs_on == "triggerer"
+
+
 def vet(row: Job | Connector | Workflow) -> None:
     """Raise `ConfigError` if the row could not run: its schedule, its kind or its settings are wrong."""
     row.schedule.validate()

@@ -54,10 +54,19 @@ def _without_execution(facts: Facts, due: datetime) -> list[str]:
     off_duty = _off_duty(facts, due)
     if facts.now < instant:
         return [f"it has not run yet: its jitter delays {_at(due)} until {_at(instant)}", *off_duty]
-    if facts.now - instant < _UNDER_WAY and not off_duty:
+    if facts.now - instant < _UNDER_WAY and not off_duty and not _is_quiet(facts):
         return [f"it is due just now ({_at(instant)}); ask again in a moment"]
     lines = [f"nothing is known of {_at(due)}, {_length(facts.now - due)} ago: nobody was on duty for it"]
     return lines + (off_duty or _dead_components(facts) or _on_its_way(facts))
+
+
+def _is_quiet(facts: Facts) -> bool:
+    """Whether an earlier one is missing as well, which should long have begun: of a job that is always due just now."""
+    schedule, last = facts.job.schedule, facts.accounted
+    if last is None or schedule.fixed_delay or last < facts.job.schedule_changed_at:
+        return False
+    first = schedule.next_after(last)
+    return first is not None and facts.now - first - schedule.delay(first) >= _UNDER_WAY
 
 
 def _not_due(facts: Facts, asked: datetime, due: datetime | None) -> list[str]:
@@ -107,8 +116,21 @@ def _on_its_way(facts: Facts) -> list[str]:
         return [f"Airflow has no DAG {job.dag_id} (yet); `./millrace logs dag-processor` may say why"]
     if known["run_id"] is None:
         return [f"Airflow has made no run for it; `./millrace logs scheduler` may say why ({job.dag_id})"]
+    if known["run_state"] in ("success", "failed"):
+        return _ended_run(known)
     return [
         f"its run {known['run_id']} is {known['run_state']} in Airflow, its task {known['task_state'] or 'not begun'}"
+    ]
+
+
+def _ended_run(known: dict[str, Any]) -> list[str]:
+    """Of a run that should still be on duty."""
+    ended, following = known["run_ended_at"], known["next_run_at"]
+    at = f" at {_at(ended)}" if ended is not None else ""
+    begins = f"the next one begins at {_at(following)}" if following is not None else "there is no next one"
+    return [
+        f"its run {known['run_id']} was ended in Airflow{at} ({known['run_state']}); {begins}",
+        "clear the run there, and it is on duty again",
     ]
 
 

@@ -61,7 +61,8 @@ def build(row: Row) -> DAG:
     if isinstance(row, Connector):
         return _connector_dag(row)
     on_worker = registry.action(row.kind).runs_on == "worker"
-    schedule = ShiftTimetable.of(row.schedule, row.schedule_changed_at, continuous=not on_worker, ahead=not on_worker)
+    many = registry.has_shifts(row)
+    schedule = ShiftTimetable.of(row.schedule, row.schedule_changed_at, continuous=many, ahead=not on_worker)
     tags = {"workflow", row.kind, f"connector:{row.connector_name}"}
     operator = WorkerShiftOperator if on_worker else ShiftOperator
     return _dag(row, "workflow", schedule, tags, operator, task_id="process", retries=0)
@@ -70,7 +71,7 @@ def build(row: Row) -> DAG:
 def _job_dag(job: Job) -> DAG:
     on_worker = registry.action(job.kind).runs_on == "worker"
     scheduled = any((job.schedule.cron, job.schedule.every, job.schedule.run_at))
-    many = registry.holds_many(job)
+    many = registry.has_shifts(job)
     schedule = (
         ShiftTimetable.of(job.schedule, job.schedule_changed_at, continuous=many, ahead=not on_worker)
         if scheduled
@@ -92,8 +93,7 @@ def _job_dag(job: Job) -> DAG:
 
 def _connector_dag(connector: Connector) -> DAG:
     runs_on = registry.source(connector.kind).runs_on
-    # While it fails, each occurrence is a run of its own, so that people see in Airflow that it does, and when it ends.
-    continuous = runs_on == "triggerer" and connector.failing_since is None
+    continuous = registry.has_shifts(connector)
     pulled = connector.every is not None and runs_on != "api"
     schedule = (
         ShiftTimetable.of(

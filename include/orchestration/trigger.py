@@ -20,7 +20,7 @@ from airflow.utils.net import get_hostname
 from include.orchestration import connections, upkeep
 from include.orchestration.log_channel import lengthen_log
 from include.orchestration.task_end import end_event
-from include.orchestration.triggerer import hand_over_at_the_end, was_ended
+from include.orchestration.triggerer import hand_over_at_the_end, recall, was_ended
 from include.settings import settings
 from include.shifts import job, pull, timers, workflow
 from include.shifts.post import Post, post
@@ -66,9 +66,14 @@ class ShiftTrigger(BaseTrigger):
         return
 
     async def on_kill(self) -> None:
-        """A person ended the run in Airflow; or another triggerer has it now, which is no end."""
+        """A person ended the run in Airflow; or another triggerer has it now, which is no end.
+
+        The row of a run that was to last goes on with a new one: who wants it to stop pauses it.
+        """
         if self._shift is not None and await was_ended(settings().database_url, self.trigger_id):
-            await SHIFTS[self.kind].end(self._shift, await _post())
+            was_to_last = await SHIFTS[self.kind].end(self._shift, await _post())
+            if was_to_last and self.task_instance is not None:
+                await recall(settings().database_url, self.task_instance.dag_id)
 
     async def _stand(self) -> Ending:
         if self.kind not in SHIFTS:

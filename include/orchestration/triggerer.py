@@ -17,6 +17,7 @@ import psycopg
 from include.deadline import within
 from include.store import triggerers
 from include.store.batch import Batch
+from include.store.recall import recalls
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ _AWAY = (psycopg.Error, OSError, asyncio.TimeoutError)
 # By loop, of which a triggerer has one.
 _leaving: dict[asyncio.AbstractEventLoop, asyncio.Task[None]] = {}
 _wanted: dict[asyncio.AbstractEventLoop, Batch[int, bool]] = {}
+_recalls: dict[asyncio.AbstractEventLoop, Batch[str, bool]] = {}
 
 
 def make_ready(command: Sequence[str] = sys.argv) -> None:
@@ -69,6 +71,19 @@ async def was_ended(database_url: str, trigger_id: int) -> bool:
         return not await within(_WANTED_SECONDS, _wanted[loop].ask(trigger_id))
     except _AWAY:
         return False
+
+
+async def recall(database_url: str, dag_id: str) -> None:
+    """Have the next run of a DAG made now: a person has ended the one that was on duty. If that cannot be said, the
+    watchdog sees to it."""
+    loop = asyncio.get_running_loop()
+    if loop not in _recalls:
+        _recalls[loop] = recalls(database_url)
+    try:
+        if await within(_ANSWER_SECONDS, _recalls[loop].ask(dag_id)):
+            log.info("%s: its run was ended in Airflow, and the next one begins now", dag_id)
+    except _AWAY:
+        log.warning("%s: its run was ended in Airflow, and nobody is on duty until the watchdog has seen it", dag_id)
 
 
 async def _hand_over(database_url: str, trigger_id: int, hostname: str) -> None:

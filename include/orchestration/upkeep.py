@@ -48,8 +48,9 @@ async def stand(shift: Shift, post: Post) -> Ending:
     return await upkeep.stand(shift, post, log_folder())
 
 
-async def end(shift: Shift, post: Post) -> None:
-    """A person ended the run in Airflow: what is not done, the next one does."""
+async def end(shift: Shift, post: Post) -> bool:
+    """A person ended the run in Airflow: what is not done, the next one does. Whether this one was to last."""
+    return not shift.by_hand
 
 
 def log_folder() -> Path:

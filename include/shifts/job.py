@@ -117,9 +117,14 @@ async def _redrive(duty: Duty, board: Board) -> None:
             await duty.post.ledger.put_off(duty.job.id, due, made.after_seconds)
 
 
-async def end(shift: Shift, post: Post) -> None:
-    """Record that a person ended the run in Airflow: what the shift had under way is cancelled."""
+async def end(shift: Shift, post: Post) -> bool:
+    """Record that a person ended the run in Airflow: what the shift had under way is cancelled.
+
+    Whether the run was to last, so that nobody is on duty for what comes next.
+    """
     await post.ledger.cancel(shift.row_id, claim=shift.token, reason="the run was ended in Airflow")
+    board = None if shift.by_hand else await post.ledger.board(shift.row_id, shift.run_id)
+    return board is not None and registry.has_shifts(board.job)
 
 
 async def _single(duty: Duty, before: datetime | None, release: bool) -> Ending:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import groupby
+from operator import itemgetter
 
 from include import registry
+from include.errors import ConfigError
 from include.settings import Settings
 from include.shifts.unfired import UnfiredWatch
-from include.store import health, watchdog
+from include.store import health, shards, watchdog
 from include.store.db import DictConnection
 from include.store.health import Watched
 from include.store.watchdog import Problem
@@ -77,6 +82,16 @@ def stuck(db: DictConnection, now: datetime) -> list[Problem]:
         )
         for row in watchdog.stuck(db, now)
     ]
+
+
+def to_recall(db: DictConnection, quiet: Sequence[tuple[str, int]]) -> list[str]:
+    """The DAGs of those quiet rows, by table and id, whose runs last; only for these is a run hours away."""
+    dag_ids = []
+    for table, rows in groupby(sorted(quiet), itemgetter(0)):
+        for row in shards.rows_by_id(db, table, [row_id for _, row_id in rows]):
+            with suppress(ConfigError):  # which says itself why it is quiet
+                dag_ids += [row.dag_id] if registry.has_shifts(row) else []
+    return dag_ids
 
 
 def stopped(db: DictConnection, now: datetime) -> list[Problem]:

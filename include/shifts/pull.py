@@ -54,8 +54,13 @@ async def stand(shift: Shift, post: Post) -> Ending:
     return pulling.ending or Ending("success", str(pulling))
 
 
-async def end(shift: Shift, post: Post) -> None:
-    """A person ended the run in Airflow: nothing is to be undone, for a page and its cursor are stored together."""
+async def end(shift: Shift, post: Post) -> bool:
+    """A person ended the run in Airflow: nothing is to be undone, for a page and its cursor are stored together.
+
+    Whether the run was to last, so that nobody is on duty for what comes next: not if it was a probe.
+    """
+    connector = None if shift.by_hand else await post.log.connector(shift.row_id)
+    return connector is not None and registry.has_shifts(connector)
 
 
 class Pulling:

@@ -52,8 +52,12 @@ async def stand(shift: Shift, post: Post) -> Ending:
     return Ending("success", str(timers))
 
 
-async def end(shift: Shift, post: Post) -> None:
-    """A person ended the run in Airflow: what it had claimed is left to the other pumps."""
+async def end(shift: Shift, post: Post) -> bool:
+    """A person ended the run in Airflow: what it had claimed is left to the other pumps.
+
+    Whether the run was to last, so that this one is missed.
+    """
+    return not shift.by_hand
 
 
 def webhook_id(timer_id: int) -> str:

@@ -26,6 +26,7 @@ from include.shifts.threaded import in_thread
 from include.shifts.unfired import UnfiredWatch
 from include.store import watchdog
 from include.store.db import DictConnection, connect
+from include.store.recall import recall
 from include.store.watchdog import Problem
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ _DISK_SECONDS = 10.0  # a disk that does not answer, such as one on a network, i
 # is made up for.
 _SETTLES = timedelta(minutes=5)
 _IN_TURN = 1_000  # jobs a minute, beyond those in trouble
+
+_TIMERS = "millrace_timers"  # the DAG of the pumps
 
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -113,10 +116,23 @@ class Watchdog:
             self._keep(db, now, "dead_letters", problems.growing_letters)
             self._keep(db, now, "stopped", problems.stopped, table="workflow")
             self._keep(db, now, "chore", problems.late_chores, may_begin=now - memory.since >= _SETTLES)
+            quiet: list[tuple[str, int]] = []
             for what, (table, find) in self._quiet_rows.items():
-                self._keep(db, now, what, find, table=table, may_begin=now - memory.well_since >= _SETTLES)
+                found = self._keep(db, now, what, find, table=table, may_begin=now - memory.well_since >= _SETTLES)
+                quiet += [(table, problem.row_id) for problem in found or () if problem.row_id is not None]
+            self._recall(db, quiet)
             watchdog.forget(db, days=self._settings.ledger_days)
             return watchdog.count_open(db)
+
+    def _recall(self, db: DictConnection, quiet: Sequence[tuple[str, int]]) -> None:
+        """Put back on duty what is off duty because its run was ended in Airflow while no triggerer was there."""
+        try:
+            recalled = recall(db, [_TIMERS, *problems.to_recall(db, quiet)])
+        except psycopg.Error as error:
+            log.warning("the watchdog cannot have runs begun again: %s", str(error).strip().splitlines()[:1])
+            return
+        if recalled:
+            log.warning("runs were ended in Airflow, and are begun again: %s", ", ".join(recalled))
 
     def _keep(
         self,

@@ -48,8 +48,12 @@ async def stand(shift: Shift, post: Post) -> Ending:
     return processing.ending or processing.conclusion()
 
 
-async def end(shift: Shift, post: Post) -> None:
-    """A person ended the run in Airflow: the watermark is where the last finished record left it."""
+async def end(shift: Shift, post: Post) -> bool:
+    """A person ended the run in Airflow: the watermark is where the last finished record left it.
+
+    Whether the run was to last, so that nobody is on duty for what comes next.
+    """
+    return not shift.by_hand
 
 
 class Processing:

@@ -131,6 +131,29 @@ create or replace trigger millrace_pause_of_new_dag
     for each row when (new.dag_id ~ '^(job|connector|workflow)_[0-9]{1,18}$')
     execute function millrace.pause_of_new_dag();
 
+-- The DAG of a row that is there still comes back at once when somebody deletes it in Airflow, which would miss it only when
+-- it looks at all files again: this asks for its file, as Airflow's button to parse a DAG anew does.
+create or replace function millrace.parse_deleted_dag() returns trigger language plpgsql as $$
+declare
+    row_id constant bigint := substring(old.dag_id from '_([0-9]{1,18})$')::bigint;
+begin
+    if old.dag_id like 'millrace\_%'
+       or old.dag_id like 'job\_%' and exists (select from millrace.job where id = row_id)
+       or old.dag_id like 'connector\_%' and exists (select from millrace.connector where id = row_id)
+       or old.dag_id like 'workflow\_%' and exists (select from millrace.workflow where id = row_id)
+    then
+        insert into public.dag_priority_parsing_request (id, bundle_name, relative_fileloc)
+        values (md5(old.bundle_name || ':' || old.relative_fileloc), old.bundle_name, old.relative_fileloc)
+        on conflict do nothing;
+    end if;
+    return null;
+end $$;
+create or replace trigger millrace_parse_deleted_dag
+    after delete on public.dag
+    for each row when (old.dag_id ~ '^(job|connector|workflow)_[0-9]{1,18}$|^millrace_'
+                       and old.bundle_name is not null and old.relative_fileloc is not null)
+    execute function millrace.parse_deleted_dag();
+
 -- Write an asset event for each connector whose log has grown since the last one, and queue the DAGs that are scheduled
 -- on the asset: what Airflow's AssetManager.register_asset_change does. The asset is the outlet of the connector's DAG: one
 -- that somebody else's DAG calls so is none. Called once a second; answers how many there were.

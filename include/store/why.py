@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from include import registry
+from include.errors import ConfigError
 from include.model import Job
 from include.store import jobs
 from include.store.db import DictConnection, queries
@@ -19,15 +21,17 @@ _SQL = {name: text.encode() for name, text in queries("why").items()}
 class Facts:
     """About one occurrence, due at `due` (None: none has been due yet), as things stand at `now`.
 
-    `execution` is its row in the ledger, `under_way` what else the job has unfinished, `pauses` who took it off duty or
-    put it back (the newest first), `health` its failures in a row, `processes` how many of ours are alive, `airflow`
-    what Airflow knows; None where its tables are not in this database.
+    `execution` is its row in the ledger, `accounted` the last occurrence that has one, `under_way` what else the job
+    has unfinished, `pauses` who took it off duty or put it back (the newest first), `health` its failures in a row,
+    `processes` how many of ours are alive, `airflow` what Airflow knows; None where its tables are not in this
+    database.
     """
 
     job: Job
     now: datetime
     due: datetime | None
     execution: Row | None
+    accounted: datetime | None = None
     under_way: list[Row] = field(default_factory=list)
     pauses: list[Row] = field(default_factory=list)
     health: Row | None = None
@@ -37,19 +41,20 @@ class Facts:
 
 def gather(db: DictConnection, job: Job, now: datetime, due: datetime | None = None) -> Facts:
     """The facts about the occurrence that was due at `due`; None: about the last one, be it in the ledger or not."""
-    execution = _one(db, "newest", job_id=job.id, due=due)
+    execution = newest = _one(db, "newest", job_id=job.id, due=due)
     if due is None:
         due = _last_due(job, now, None if execution is None else execution["scheduled_for"])
         if execution is not None and execution["scheduled_for"] != due:
             execution = None
     airflow = None
     if (_one(db, "has_airflow") or {})["found"]:
-        airflow = _one(db, "airflow", dag_id=job.dag_id, due=due)
+        airflow = _one(db, "airflow", dag_id=job.dag_id, due=due, has_shifts=_has_shifts(job))
     return Facts(
         job=job,
         now=now,
         due=due,
         execution=execution,
+        accounted=None if newest is None else newest["scheduled_for"],
         under_way=db.execute(_SQL["under_way"], {"job_id": job.id, "due": due}).fetchall(),
         pauses=db.execute(_SQL["pauses"], {"job_id": job.id}).fetchall(),
         health=jobs.health(db, job.id),
@@ -67,6 +72,13 @@ def _last_due(job: Job, now: datetime, in_ledger: datetime | None) -> datetime |
     if last is None and schedule.run_at is not None and schedule.run_at <= now:
         last = schedule.run_at
     return max((due for due in (last, in_ledger) if due is not None), default=None)
+
+
+def _has_shifts(job: Job) -> bool:
+    try:
+        return registry.has_shifts(job)
+    except ConfigError:  # which the row says itself
+        return False
 
 
 def _one(db: DictConnection, name: str, **parameters: object) -> Row | None:

@@ -33,14 +33,23 @@ select count(*) as processes from lease where until > now();
 select to_regclass('public.dag_run') is not null as found;
 
 -- name: airflow
--- What Airflow has of a job's DAG and of its run for an instant, and when its components last gave a sign of life.
+-- What Airflow has of a job's DAG and of its run for an instant, and when its components last gave a sign of life. Where runs
+-- last (`has_shifts`), it is the last one that had begun.
 select d.dag_id is not null as has_dag, coalesce(d.is_paused, false) as is_paused, coalesce(d.is_stale, false) as is_stale,
-       run.run_id, run.state as run_state, run.start_date as run_started_at, ti.state as task_state,
+       d.next_dagrun_create_after as next_run_at,
+       run.run_id, run.state as run_state, run.start_date as run_started_at, run.end_date as run_ended_at,
+       ti.state as task_state,
        (select max(latest_heartbeat) from public.job where job_type = 'SchedulerJob') as scheduler_at,
        (select max(latest_heartbeat) from public.job where job_type = 'TriggererJob') as triggerer_at,
        (select max(latest_heartbeat) from public.job where job_type = 'DagProcessorJob') as processor_at
 from (select 1) as always
 left join public.dag d on d.dag_id = %(dag_id)s
-left join public.dag_run run on run.dag_id = d.dag_id and run.data_interval_end = %(due)s
+left join lateral (
+    select * from public.dag_run r
+    where r.dag_id = d.dag_id and r.run_type = 'scheduled'
+      and (r.data_interval_end = %(due)s or %(has_shifts)s and r.data_interval_end <= %(due)s)
+    order by r.data_interval_end desc
+    limit 1
+) as run on true
 left join public.task_instance ti on ti.dag_id = run.dag_id and ti.run_id = run.run_id
 limit 1;
