@@ -31,9 +31,11 @@ _AIRFLOWS_TABLES = (
         "callback",
         "dag_run",
         "trigger",
+        "job",
         "dag_version",
         "dag",
         "dag_bundle",
+        "dag_priority_parsing_request",
     ),
 )
 

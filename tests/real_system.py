@@ -69,7 +69,7 @@ class System:
         url = f"{self.facts['url']}/api/v2{path}"
         answer = requests.request(method, url, json=body, timeout=30, headers={"Authorization": f"Bearer {self.token}"})
         assert answer.ok, answer.text
-        return answer.json()
+        return answer.json() if answer.content else None
 
     def add(self, name: str, url: str, **columns: object) -> int:
         """Insert a job that posts to `url`."""

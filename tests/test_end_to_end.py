@@ -91,6 +91,25 @@ def test_pausing_in_airflow_pauses_the_row(system: System, receiver: Receiver) -
     system.sql("delete from job where id = %s", job_id)
 
 
+@pytest.mark.parametrize("ended", ["marked as failed", "deleted with its DAG"])
+def test_a_row_goes_on_whose_run_was_ended_in_airflow(system: System, receiver: Receiver, ended: str) -> None:
+    """Who wants it to stop pauses it. Its next shift begins at once, and not when this one would have ended."""
+    path = f"/{ended.partition(' ')[0]}"
+    job_id = system.add(ended, receiver.url(path), every="1 second")
+    wait_for(lambda: receiver.to(path), "call")
+    dag = f"/dags/job_{job_id}"
+    [first] = system.api("GET", f"{dag}/dagRuns")["dag_runs"]
+    if ended == "marked as failed":
+        system.api("PATCH", f"{dag}/dagRuns/{first['dag_run_id']}", {"state": "failed"})
+    else:
+        system.api("DELETE", dag)
+    began = "select run_id from public.dag_run where dag_id = %s and state = 'running' and run_id <> %s"
+    wait_for(lambda: system.sql(began, f"job_{job_id}", first["dag_run_id"]), "next shift")
+    count = len(receiver.to(path))
+    wait_for(lambda: len(receiver.to(path)) > count + 2, "calls of the next shift")
+    system.sql("delete from job where id = %s", job_id)
+
+
 def test_triggering_in_airflow_runs_a_job_once_with_its_conf(system: System, receiver: Receiver) -> None:
     """By Airflow's REST API: at once, with conf over the payload; the try has a log with one readable line."""
     job_id = system.add("by hand", receiver.url("/hand"))

@@ -28,6 +28,7 @@ from include.orchestration.trigger import ShiftTrigger
 from include.shifts import post
 from include.store import shards
 from include.store.db import DictConnection
+from tests.airflow_rows import add_dag
 from tests.fake_http import Handler, Server, serving
 
 pytest_plugins = ["tests.airflow_fixtures"]
@@ -98,6 +99,7 @@ def trigger(
     )
     made = ShiftTrigger(**{"kind": "job", "id": id, **more})
     made.task_instance = SimpleNamespace(  # type: ignore[assignment]
+        dag_id=f"job_{id}",
         task_id="fire",
         try_number=1,
         max_tries=0,
@@ -282,6 +284,26 @@ async def test_a_run_that_a_person_ends_is_cancelled(ours: DictConnection, inser
     (row,) = ledger(ours)
     assert row["status"] == "cancelled"
     assert row["reason"] == "the run was ended in Airflow"
+
+
+@pytest.mark.parametrize(("every", "recalled"), [("1 second", True), ("10 minutes", False), (None, False)])
+@pytest.mark.usefixtures("on_post", "airflow_session")
+async def test_a_shift_that_a_person_ends_is_followed_at_once(
+    ours: DictConnection, insert: Insert, receiver: Server, every: str | None, recalled: bool
+) -> None:
+    """Marking its run is no pause: the next run of the row is made now, and not when this one would have ended."""
+    id = insert(payload={"url": receiver.url("/slow")}, every=every)
+    add_dag(ours, f"job_{id}")
+    ours.execute("update public.dag set next_dagrun_create_after = now() + interval '3 hours'")
+    made = trigger(id, by_hand=every is None, due=datetime.now(UTC) + timedelta(seconds=1))
+    task = asyncio.create_task(ended(made))
+    await asyncio.sleep(0.5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await made.on_kill()
+    assert ours.execute("select next_dagrun_create_after <= now() as called from public.dag").fetchall() == [
+        {"called": recalled}
+    ]
 
 
 @pytest.mark.usefixtures("on_post")
