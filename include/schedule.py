@@ -29,7 +29,8 @@ from functools import lru_cache
 from itertools import islice, pairwise
 
 from include.errors import ConfigError, MisfitError
-from include.wall_cron import EPOCH, SECOND, TICK, UTC, wall_cron, zone_named
+from include.time_zones import zone_named
+from include.wall_cron import EPOCH, SECOND, TICK, UTC, wall_cron
 
 MINUTE = timedelta(minutes=1)
 LONGEST = timedelta(days=36525)

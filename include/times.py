@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 
 from include.errors import ConfigError
-from include.wall_cron import zone_named
+from include.time_zones import zone_named
 
 _MICROSECONDS = {
     "d": 86_400_000_000,

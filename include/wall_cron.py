@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from croniter import CroniterError, croniter
 
 from include.errors import ConfigError
+from include.time_zones import zone_named
 
 UTC = timezone.utc
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,18 +122,6 @@ def _instant(wall: datetime, offset: timedelta) -> datetime:
 
 def _naive(instant: datetime, offset: timedelta) -> datetime:
     return (instant + offset).replace(tzinfo=None)
-
-
-@lru_cache(maxsize=1024)
-def zone_named(name: str) -> ZoneInfo:
-    """The zone; `ConfigError` for a name that is not in the database, with the names that are nearest to it."""
-    # Asking ZoneInfo alone would let in what depends on the machine ("localtime") or counts leap seconds ("right/UTC").
-    names = {known.lower(): known for known in available_timezones() - {"localtime"}}
-    if names.get(name.lower()) == name:
-        return ZoneInfo(name)
-    near = [names[key] for key in difflib.get_close_matches(name.lower(), names, cutoff=0.5)]
-    hint = f"did you mean {' or '.join(near)}?" if near else "write a name such as 'Europe/Berlin' or 'UTC'"
-    raise ConfigError(f"unknown time zone {name!r}; {hint}")
 
 
 @lru_cache(maxsize=16384)

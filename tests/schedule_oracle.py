@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from include.schedule import Schedule
+from include.time_zones import zone_named
 
 UTC = timezone.utc
 ANCHOR = datetime(2026, 1, 1, 12, 0, 0, 250_000, tzinfo=UTC)
@@ -101,7 +101,7 @@ def walk(zone: str, begin: datetime, length: timedelta, pace: timedelta) -> tupl
     """Every instant of the window: its wall time, whether that came before, and the wall times just jumped over."""
     steps: list[Step] = []
     seen: set[datetime] = set()
-    local: tzinfo = ZoneInfo(zone)
+    local: tzinfo = zone_named(zone)
     last = (begin - pace).astimezone(local).replace(tzinfo=None)
     for count in range(length // pace):
         instant = begin + count * pace

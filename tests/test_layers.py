@@ -12,7 +12,7 @@ from include.settings import Settings
 ROOT = Path(__file__).parent.parent
 # From the bottom up; a package may import those before its own line, and itself.
 LAYERS = (
-    {"errors", "wall_cron", "deadline", "host", "clock"},
+    {"errors", "time_zones", "wall_cron", "deadline", "host", "clock"},
     {"schedule", "retry", "times", "user_function"},
     {"model", "fires"},
     {"settings", "templates", "webhook_signature"},
@@ -26,8 +26,8 @@ LAYERS = (
     {"api"},
     {"ui"},
 )
-# Same level, but no stranger: a cron expression is part of a schedule, and its errors are ours.
-SIBLINGS = {("wall_cron", "errors")}
+# Same level, but no strangers: a cron expression is part of a schedule, in a zone, and its errors are ours.
+SIBLINGS = {("wall_cron", "errors"), ("wall_cron", "time_zones"), ("time_zones", "errors")}
 AIRFLOW_ALLOWED = {"orchestration", "api"}
 FILES = sorted(path for path in (ROOT / "include").rglob("*.py"))
 

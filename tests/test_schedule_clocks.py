@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from include.time_zones import zone_named
 from tests.schedule_oracle import (
     BY_MINUTE,
     BY_SECOND,
@@ -60,7 +60,7 @@ WALKS = [(*place, 18 * HOUR) for place in BY_MINUTE] + [(*place, 3 * HOUR) for p
 @pytest.mark.parametrize(("zone", "begin", "length"), WALKS)
 def test_each_window_of_the_walk_holds_a_clock_change(zone: str, begin: datetime, length: timedelta) -> None:
     """The brute-force comparison looks where it is hard: the offset changes inside every window it walks."""
-    first, last = (instant.astimezone(ZoneInfo(zone)) for instant in (begin, begin + length))
+    first, last = (instant.astimezone(zone_named(zone)) for instant in (begin, begin + length))
     assert first.utcoffset() != last.utcoffset()
 
 

@@ -37,9 +37,9 @@ BOTH_CHANGES = [
         {"2031-04-06T01:45:00+11:00": FIRST_PASS, "2031-10-05T02:30:00+11:00": gone("02:15")},
     ),
     (
-        "Africa/Casablanca",
-        "30 2 14,26 1,12 *",
-        {"2031-01-26T03:00:00+01:00": gone("02:30"), "2031-12-14T02:30:00+01:00": FIRST_PASS},
+        "Europe/Dublin",
+        "30 1 26,30 3,10 *",
+        {"2031-03-30T02:00:00+01:00": gone("01:30"), "2031-10-26T01:30:00+01:00": FIRST_PASS},
     ),
     (
         "Antarctica/Troll",
@@ -81,7 +81,7 @@ def test_both_changes_are_marked(run: Run, db: DictConnection, zone: str, cron: 
         ("Europe/Berlin", "30 * * * *", "2031-10-25 23:30+00", timedelta(hours=1)),
         ("America/New_York", "*/30 */1 * * *", "2031-11-02 04:30+00", timedelta(minutes=30)),
         ("Australia/Lord_Howe", "*/15 * * * *", "2031-04-05 14:30+00", timedelta(minutes=15)),
-        ("Africa/Casablanca", "0 * * * *", "2031-12-14 00:00+00", timedelta(hours=1)),
+        ("Europe/Dublin", "0 * * * *", "2031-10-25 23:00+00", timedelta(hours=1)),
         ("Antarctica/Troll", "0 * * * *", "2031-10-25 22:00+00", timedelta(hours=1)),
     ],
 )

@@ -33,8 +33,8 @@ from include.store import jobs
 from include.store.db import DictConnection
 from include.store.edits import Row, is_id
 from include.store.rows import job_from_row
+from include.time_zones import zone_named
 from include.times import parse_past, spell_duration, spell_instant, spell_wall, utcnow
-from include.wall_cron import zone_named
 
 _SHOWN = 5
 _ALL_JOBS_SINCE = timedelta(hours=1)

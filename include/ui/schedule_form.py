@@ -10,13 +10,12 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 from include.errors import ConfigError
+from include.time_zones import zone_named, zone_names
 from include.ui import wall_time
 from include.ui.api import ProblemError
 from include.ui.form import Form
-from include.wall_cron import zone_named
 
 MODES = {
     "every": "At an interval",
@@ -119,7 +118,7 @@ def walls(form: Form) -> list[wall_time.WallTime]:
 @cache
 def zones() -> tuple[str, ...]:
     """Zones to choose from; whatever else the database has can be written."""
-    named = (zone for zone in available_timezones() if "/" in zone and not zone.startswith(("Etc/", "SystemV/")))
+    named = (zone for zone in zone_names() if "/" in zone and not zone.startswith(("Etc/", "SystemV/")))
     return ("UTC", *sorted(named))
 
 

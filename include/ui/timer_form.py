@@ -9,10 +9,10 @@ from typing import Any
 from include.documents.faults import faults
 from include.documents.timer import TimerSettings
 from include.errors import ConfigError
+from include.time_zones import zone_named
 from include.ui import schema_form, wall_time
 from include.ui.api import ProblemError
 from include.ui.form import Form
-from include.wall_cron import zone_named
 
 PARTS = ("hours", "minutes", "seconds")
 LABELS = {"due_at": "At"}

@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from include.documents.fields import spell_utc
 from include.errors import ConfigError
+from include.time_zones import zone_named
 from include.ui.form import Form
-from include.wall_cron import zone_named
 
 _WRITTEN = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d)(:\d\d)?(?:\.(\d{1,6}))?", re.ASCII)
 _PASSES = ("first", "second")

@@ -13,13 +13,13 @@ from fastapi.responses import Response
 
 from include.errors import ConfigError
 from include.model import Status
+from include.time_zones import zone_named
 from include.times import parse_instant, spell_wall, utcnow
 from include.ui import attempts
 from include.ui.api import Api, ProblemError
 from include.ui.cron_words import reading
 from include.ui.form import SentForm
 from include.ui.page import PageApi, done, draw, page_router
-from include.wall_cron import zone_named
 
 router = page_router()
 
