@@ -26,6 +26,10 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next` of the page before.")]
 SearchText = Annotated[Text | None, Query(min_length=1, max_length=200, description="Rows in which this text occurs.")]
 
+OwnerFilter = Annotated[
+    Text | None, Query(max_length=200, description="Of this owner; of another one's rows, only admins see any.")
+]
+
 
 class Page(BaseModel, Generic[T]):
     """One page of a list."""

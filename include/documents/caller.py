@@ -28,6 +28,15 @@ class Caller:
         """The owner whose rows the caller sees; None: everybody's."""
         return None if self.is_admin else self.name
 
+    def sees_of(self, owner: str | None) -> str | None:
+        """The owner whose rows a list has that is narrowed to `owner`; None: everybody's.
+
+        Nobody's, if the caller does not see them: no owner has the name "".
+        """
+        if owner is None:
+            return self.sees
+        return owner if self.is_admin or owner == self.name else ""
+
     def check_writes(self) -> None:
         """`RefusedError` (403) if the caller only reads."""
         if not self.may_write:

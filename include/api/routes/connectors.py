@@ -13,7 +13,7 @@ from include.api import paging
 from include.api.answer import answer, empty, response
 from include.api.etag import IfMatch, check_match, etag
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page, SearchText
+from include.api.paging import Cursor, Limit, OwnerFilter, Page, SearchText
 from include.api.preview import Preview, answer_preview
 from include.api.problem import problems
 from include.api.route import api_router
@@ -69,13 +69,13 @@ def list_connectors(
     kind: Annotated[Text | None, Query(max_length=63)] = None,
     state: State | None = None,
     name: Annotated[Text | None, Query(max_length=200)] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
     external_id: Annotated[Text | None, Query(max_length=200)] = None,
 ) -> Response:
     """The connectors that you may see, a page at a time."""
     filters = {"kind": kind, "state": state, "name": name, "external_id": external_id}
     wanted = paging.search_for(
-        caller.sees or owner, sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
+        caller.sees_of(owner), sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
     )
     with transactions.reading() as db:
         rows = connectors.search(db, wanted)

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from include.api import paging
 from include.api.answer import answer, response
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page
+from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
@@ -58,7 +58,7 @@ def list_dead_letters(
     job_id: RowId = None,
     workflow_id: RowId = None,
     since: Annotated[Instant | None, Query(description="Only what died, or was due, after that.")] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
 ) -> Response:
     """The dead letters that you may see, the newest first; `total` is not counted."""
     fitting = {"job" if job_id is not None else None, "workflow" if workflow_id is not None else None, source} - {None}
@@ -68,7 +68,7 @@ def list_dead_letters(
             db,
             sources,
             _STATUSES[status],
-            owner=caller.sees or owner,
+            owner=caller.sees_of(owner),
             job_id=job_id,
             workflow_id=workflow_id,
             since=since,

@@ -14,7 +14,7 @@ from include import registry
 from include.api import paging
 from include.api.answer import answer, response
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page
+from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.routes.jobs import JobId
@@ -71,7 +71,7 @@ def list_executions(
     cursor: Cursor = None,
     status: Status | None = None,
     kind: Annotated[Text | None, Query(max_length=63)] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
     since: Since = None,
     until: Until = None,
 ) -> Response:
@@ -85,7 +85,7 @@ def list_executions(
         found = executions.newest(
             db,
             limit=limit,
-            owner=caller.sees or owner,
+            owner=caller.sees_of(owner),
             status=status,
             kind=kind,
             since=since,

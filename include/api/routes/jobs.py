@@ -12,7 +12,7 @@ from include.api import paging
 from include.api.answer import answer, empty, response
 from include.api.etag import IfMatch, IfNoneMatch, check_match, etag, is_known
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page, SearchText
+from include.api.paging import Cursor, Limit, OwnerFilter, Page, SearchText
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
@@ -66,14 +66,14 @@ def list_jobs(
     kind: Annotated[Text | None, Query(max_length=63)] = None,
     state: State | None = None,
     name: Annotated[Text | None, Query(max_length=200)] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
     external_id: Annotated[Text | None, Query(max_length=200)] = None,
     job_id: Annotated[int | None, Query(alias="jobId", ge=1, le=LARGEST_ID, description="Only this one.")] = None,
 ) -> Response:
     """The jobs that you may see, a page at a time."""
     filters = {"kind": kind, "state": state, "name": name, "external_id": external_id, "id": job_id}
     wanted = paging.search_for(
-        caller.sees or owner, sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
+        caller.sees_of(owner), sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
     )
     with transactions.reading() as db:
         rows = jobs.search(db, wanted)

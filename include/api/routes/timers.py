@@ -13,7 +13,7 @@ from include.api import paging
 from include.api.answer import answer, empty, response
 from include.api.gathered import Gathered
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page
+from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
@@ -136,12 +136,12 @@ def list_timers(
     cursor: Cursor = None,
     sort: Sort = "id",
     status: TimerStatus | None = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
     external_id: Annotated[Text | None, Query(max_length=200)] = None,
 ) -> Response:
     """The timers that you may see, a page at a time. There may be millions: they are not counted, `total` is null."""
     filters = {"status": status, "external_id": external_id}
-    wanted = paging.search_for(caller.sees or owner, sort=sort, limit=limit, cursor=cursor, filters=filters)
+    wanted = paging.search_for(caller.sees_of(owner), sort=sort, limit=limit, cursor=cursor, filters=filters)
     with transactions.reading() as db:
         rows = timers.search(db, wanted)
     now = utcnow()

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from include.api import paging
 from include.api.answer import answer, response
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page
+from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.transactions import Db
@@ -34,7 +34,7 @@ def list_warnings(
     cursor: Cursor = None,
     what: Annotated[What | None, Query(description="Only of this.")] = None,
     state: Annotated[State, Query(description="ended: what is over.")] = "open",
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
 ) -> Response:
     """The warnings of what is yours, the newest first; admins see everybody's, and the system's.
 

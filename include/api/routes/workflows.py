@@ -12,7 +12,7 @@ from include.api import paging
 from include.api.answer import answer, empty, response
 from include.api.etag import IfMatch, IfNoneMatch, check_match, etag, is_known
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page, SearchText
+from include.api.paging import Cursor, Limit, OwnerFilter, Page, SearchText
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.sent import Sent
@@ -103,13 +103,13 @@ def list_workflows(
     connector_id: Annotated[int | None, Query(ge=1, le=LARGEST_ID)] = None,
     kind: Annotated[Text | None, Query(max_length=63)] = None,
     name: Annotated[Text | None, Query(max_length=200)] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
     external_id: Annotated[Text | None, Query(max_length=200)] = None,
 ) -> Response:
     """The workflows that you may see, a page at a time."""
     filters = {"state": state, "connector_id": connector_id, "kind": kind, "name": name, "external_id": external_id}
     wanted = paging.search_for(
-        caller.sees or owner, sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
+        caller.sees_of(owner), sort=sort, limit=limit, cursor=cursor, text=search, filters=filters
     )
     with transactions.reading() as db:
         rows = workflows.search(db, wanted)
@@ -125,14 +125,14 @@ def list_lag(
     transactions: Db,
     limit: Limit = 50,
     cursor: Cursor = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="For admins.")] = None,
+    owner: OwnerFilter = None,
 ) -> Response:
     """How far the workflows are that you may see: those that have stopped first, then those furthest behind.
 
     A workflow that moves on while you turn the pages may be seen twice, or not.
     """
     sort = "lag"
-    wanted = paging.search_for(caller.sees or owner, sort=sort, limit=limit, cursor=cursor)
+    wanted = paging.search_for(caller.sees_of(owner), sort=sort, limit=limit, cursor=cursor)
     with transactions.reading() as db:
         rows = workflows.search_lag(db, wanted)
     now = utcnow()
