@@ -225,8 +225,9 @@ def test_admins_see_and_change_everything(client: TestClient, db: DictConnection
 
 
 def test_lists_show_what_is_ones_own(client: TestClient, db: DictConnection) -> None:
-    """No list, and no total, has anything of another's in it, also when asked for that one's."""
+    """No list, and no total, has anything of another's in it; asked for that one's, a list is empty, not one's own."""
     rows_of(db, "alice")
+    rows_of(db, "bob")
     lists = [route for route in lines("look") if route.startswith("GET ") and not names_rows(route)]
     for route in (route for route in lists if "/kinds" not in route):
         path = route.removeprefix("GET ")

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from include.api import paging
 from include.api.answer import answer, response
 from include.api.login import CallerDep
-from include.api.paging import Cursor, Limit, Page
+from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.transactions import Db
@@ -38,7 +38,7 @@ def list_audit(
     actor: Annotated[Text | None, Query(max_length=200, description="By this one.")] = None,
     operation: Operation | None = None,
     since: Annotated[Instant | None, Query(description="Then, or later.")] = None,
-    owner: Annotated[Text | None, Query(max_length=200, description="Of rows that are his.")] = None,
+    owner: OwnerFilter = None,
 ) -> Response:
     """The changes of the rows that you may see, the newest first.
 

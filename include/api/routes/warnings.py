@@ -15,7 +15,6 @@ from include.api.paging import Cursor, Limit, OwnerFilter, Page
 from include.api.problem import problems
 from include.api.route import api_router
 from include.api.transactions import Db
-from include.documents.fields import Text
 from include.documents.warning import State, Warning, What, document
 from include.store import watchdog
 
