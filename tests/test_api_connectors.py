@@ -56,6 +56,8 @@ def test_all_that_a_row_says_is_shown(api: Api, db: DictConnection) -> None:
         ({"config": {}}, "base_url: Field required"),
         ({"config": {"base_url": URL, "headers": {"a": "\0"}}}, "body.config: the character NUL cannot be stored"),
         ({"every": 0.5}, "body.every: write at least 1s, and at most 366d"),
+        ({"every": -5}, "body.every: write at least 1s, and at most 366d"),
+        ({"every": 1e300}, "body.every: write seconds, and fewer of them"),
         ({"kind": "python", "config": {"function": "a:b"}}, "body.every: kind 'python' runs on a worker, at most once"),
         ({"dedupe": "never"}, "body.dedupe"),
         ({"rate_limit": "10 a second"}, "body.rate_limit"),

@@ -51,6 +51,8 @@ def test_a_created_job_is_a_row_of_the_caller(api: Api, db: DictConnection) -> N
         ({"cron": "0 3 * * *"}, "write one of cron, every and run_at"),
         ({"every": "soon"}, "body.every: 'soon' is not a duration"),
         ({"every": 0}, "body.every: write at least 1s, and at most 366d"),
+        ({"every": -5}, "body.every: write at least 1s, and at most 366d"),
+        ({"every": 1e300}, "body.every: write seconds, and fewer of them"),
         ({"nmae": "x"}, "body.nmae: Extra inputs are not permitted"),
         ({"name": "12"}, "body.name: a name that is all digits would be read as an id"),
         ({"name": "a\0b"}, "body.name: the character NUL cannot be stored"),

@@ -61,9 +61,10 @@ def _read_duration(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str | timedelta):
         raise ValueError("write seconds, or a duration such as 90s, 1m30s, 2h or PT90S")
     if isinstance(value, int | float):
-        if not 0 <= value <= _LONGEST.total_seconds():
-            raise ValueError(f"write seconds between 0 and {_LONGEST.total_seconds():.0f}")
-        return timedelta(seconds=value)
+        try:
+            return timedelta(seconds=value)
+        except (OverflowError, ValueError):  # the latter: not a number
+            raise ValueError("write seconds, and fewer of them") from None
     if isinstance(value, timedelta):
         return value
     if _ISO_DURATION.fullmatch(value):
@@ -72,12 +73,6 @@ def _read_duration(value: Any) -> Any:
         return parse_duration(value, "duration")
     except ConfigError as error:
         raise ValueError(str(error).removeprefix("duration: ")) from None
-
-
-def _bounded(value: timedelta) -> timedelta:
-    if not timedelta(0) <= value <= _LONGEST:
-        raise ValueError(f"a duration is at most {_LONGEST.days} days, and not negative")
-    return value
 
 
 def between(least: timedelta, most: timedelta) -> AfterValidator:
@@ -133,13 +128,13 @@ def spell_utc(value: datetime) -> str:
     return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
 
 
-Duration = Annotated[
+Duration = Annotated[  # of any length, also negative: `between` says what makes sense
     timedelta,
     BeforeValidator(_read_duration),
-    AfterValidator(_bounded),
     PlainSerializer(timedelta.total_seconds, return_type=float, when_used="json"),
     WithJsonSchema(DURATION_SCHEMA, mode="validation"),
 ]
+AnyDuration = Annotated[Duration, between(timedelta(0), _LONGEST)]
 Instant = Annotated[
     AwareDatetime,
     BeforeValidator(_no_number),

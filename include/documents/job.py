@@ -12,6 +12,7 @@ from include import registry
 from include.documents.caller import Caller
 from include.documents.fields import (
     ActionKind,
+    AnyDuration,
     Duration,
     ExternalId,
     Instant,
@@ -81,7 +82,7 @@ class JobSettings(RetrySettings):
         description="After a time in which nobody was on duty: execute the `latest` missed occurrence, `all`, or "
         "`skip` them.",
     )
-    max_lateness: Duration = Field(
+    max_lateness: AnyDuration = Field(
         timedelta(hours=1), description="An occurrence that is later than this is missed, and not executed."
     )
     timeout: Annotated[Duration, between(timedelta(milliseconds=1), _DAY)] = Field(

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 from include import registry
 from include.documents import permits
 from include.documents.caller import Caller
-from include.documents.fields import Document, Duration, Owner, Seconds, Shown, ShownInstant, storable
+from include.documents.fields import AnyDuration, Document, Owner, Seconds, Shown, ShownInstant, storable
 from include.documents.invalid import InvalidDocumentError
 from include.errors import MisfitError
 from include.store import access, notices
@@ -32,7 +32,7 @@ class QuotaSettings(Document):
         None, ge=0, le=_MOST_ROWS, description="Jobs, connectors, workflows, and timers that wait, together."
     )
     max_fires_per_minute: float | None = Field(None, ge=0, description="What the schedules of all active rows come to.")
-    min_interval: Duration | None = Field(None, description="The least time between two occurrences of a row.")
+    min_interval: AnyDuration | None = Field(None, description="The least time between two occurrences of a row.")
     max_bytes: int | None = Field(
         None, ge=0, le=LARGEST_ID, description="What the settings of all rows come to, as JSON."
     )
