@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import Body, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from include.api import paging
 from include.api.answer import answer, empty, response
@@ -19,7 +19,7 @@ from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits, watermark
 from include.documents.caller import Caller
-from include.documents.fields import Document, Shown, Text
+from include.documents.fields import Document, Shown, Text, storable
 from include.documents.pause import Until, columns_of
 from include.documents.watermark import Move, Words
 from include.documents.workflow import WORKFLOWS, Lag, State, Workflow, WorkflowSettings, lag_document
@@ -32,10 +32,22 @@ from include.times import utcnow
 router = api_router(prefix="/workflows", tags=["workflows"])
 
 WorkflowId = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The id of the workflow.", examples=[42])]
-Sort = Annotated[str, paging.sorting("id", "name", "owner", "created_at", "updated_at")]
-Position = Annotated[int, Field(ge=0, le=LARGEST_ID, strict=True)]
-Target = Position | Annotated[Text, Field(min_length=1, max_length=100)]
 _PATCH_EXAMPLES = [{"every": "10s", "payload": {"url": "https://example.com/other"}}]
+Sort = Annotated[str, paging.sorting("id", "name", "owner", "created_at", "updated_at")]
+
+
+def _one_error(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """One sentence, where a union has one for each of its members, which contradict each other."""
+    if isinstance(value, str):
+        storable(value)
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError("write a position, which is 0 or more; or an instant, or how long ago, such as 2h") from None
+
+
+Position = Annotated[int, Field(ge=0, le=LARGEST_ID, strict=True)]
+Target = Annotated[Position | Annotated[str, Field(min_length=1, max_length=100)], WrapValidator(_one_error)]
 
 
 class Back(Document):
