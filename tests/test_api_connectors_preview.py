@@ -67,6 +67,13 @@ def connector(url: str, **config: Any) -> dict[str, Any]:
     return {"name": "shop", "kind": "rest", "config": {"base_url": url, "data_selector": "items", **config}}
 
 
+def test_a_preview_needs_no_name(api: Api, db: DictConnection, source: Source) -> None:
+    """Nothing is stored, so nothing needs to be found again."""
+    nameless = {name: value for name, value in connector(source.url).items() if name != "name"}
+    assert ok(api.post("/connectors/preview", nameless))["pages"][0]["count"] == 10
+    assert db.execute("select 1 from connector").fetchall() == []
+
+
 def test_a_preview_shows_what_a_pull_would_do(api: Api, db: DictConnection, source: Source) -> None:
     """The request, the page, its first records with their keys, and where it would go on; nothing is stored."""
     made = ok(api.as_(ALICE).post("/connectors/preview", connector(source.url, primary_key="id")))

@@ -89,6 +89,12 @@ class ConnectorSettings(Document):
     paused_until: Instant | None = Field(None, description="Off duty until then.")
 
 
+class PreviewSettings(ConnectorSettings):
+    """A connector to try out: of one that is not stored, nobody needs a name."""
+
+    name: Name = Field("preview", description="As for a connector; not needed here.")
+
+
 class Connector(Shown):
     """A connector, as it is."""
 

@@ -21,7 +21,7 @@ from include.api.sent import Sent
 from include.api.transactions import Db
 from include.documents import edits, permits
 from include.documents.caller import Caller
-from include.documents.connector import CONNECTORS, Connector, ConnectorSettings, State, candidate
+from include.documents.connector import CONNECTORS, Connector, ConnectorSettings, PreviewSettings, State, candidate
 from include.documents.fields import Text
 from include.documents.invalid import InvalidDocumentError
 from include.documents.pause import Until, columns_of
@@ -168,7 +168,7 @@ def rewind_connector(connector_id: ConnectorId, sent: Sent, transactions: Db) ->
     return transactions.once(sent, work)
 
 
-def _new(settings: ConnectorSettings, caller: CallerDep, transactions: Db) -> ConnectorRow:
+def _new(settings: PreviewSettings, caller: CallerDep, transactions: Db) -> ConnectorRow:
     """What the settings would make, if the caller may add it."""
     caller.check_writes()
     owner = caller.owner(settings.owner)
