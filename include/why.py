@@ -14,7 +14,6 @@ from include.wall_cron import TICK
 _LATE = timedelta(seconds=1)
 _QUIET = timedelta(seconds=30)  # the longest that a component of Airflow is silent while it is well
 _UNDER_WAY = timedelta(seconds=5)
-_ASKED_FOR = timedelta(minutes=1)  # people ask about minutes, and mean what was due in them
 
 
 def explain(facts: Facts) -> list[str]:
@@ -46,12 +45,14 @@ def _never_due(facts: Facts) -> list[str]:
 
 def _without_execution(facts: Facts, due: datetime) -> list[str]:
     if not facts.job.schedule.fixed_delay:  # by which each end says when the next one is
-        asked, following = due, facts.job.schedule.next_after(due - TICK)
-        if asked < facts.job.schedule_changed_at or following is None or following - asked >= _ASKED_FOR:
-            return _not_due(facts, asked, following)
-        due = following
+        following = facts.job.schedule.next_after(due - TICK)
+        if due < facts.job.schedule_changed_at or following != due:
+            return _not_due(facts, due, following)
     instant = due + facts.job.schedule.delay(due)
     off_duty = _off_duty(facts, due)
+    if facts.now < due:
+        delayed = f"; its jitter delays it until {_at(instant)}" if instant > due else ""
+        return [f"it is due only at {_at(due)}{delayed}", *off_duty]
     if facts.now < instant:
         return [f"it has not run yet: its jitter delays {_at(due)} until {_at(instant)}", *off_duty]
     if facts.now - instant < _UNDER_WAY and not off_duty and not _is_quiet(facts):
@@ -90,7 +91,15 @@ def _off_duty(facts: Facts, due: datetime) -> list[str]:
         return [f"it was disabled: {disabled}; it is probed at {_at(job.paused_until)}"]
     if job.paused_until is not None and job.paused_until > due:
         return [f"it is paused until {_at(job.paused_until)}{_by(facts)}"]
-    return []
+    return _was_paused(facts, due)
+
+
+def _was_paused(facts: Facts, due: datetime) -> list[str]:
+    """That it was off duty at the instant, and is not any more."""
+    last = next((pause for pause in facts.pauses if pause["at"] <= due), None)
+    if last is None or (last["is_active"] and (last["paused_until"] is None or last["paused_until"] <= due)):
+        return []
+    return [f"it was paused then{_by(facts, due)}"]
 
 
 def _dead_components(facts: Facts) -> list[str]:
@@ -170,7 +179,9 @@ def _skipped(facts: Facts, due: datetime, execution: dict[str, Any]) -> list[str
         return [*lines, *(_off_duty(facts, due) or [f"it was paused then{_by(facts, due)}"])]
     if "still running" in reason:
         lines += _others(facts)
-        lines.append(f"`./millrace jobs edit {facts.job.id} --overlap queue` has one wait, `--overlap allow` none")
+        edit = f"`./millrace jobs edit {facts.job.id} --overlap"
+        waits = "one waits already" if facts.job.overlap == "queue" else f"{edit} queue` has one wait"
+        lines.append(f"{waits}; {edit} allow` has none wait")
     return lines
 
 

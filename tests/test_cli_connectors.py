@@ -81,13 +81,13 @@ def test_add_says_what_was_added(run: Run, db: DictConnection) -> None:
         (["a", *SHOP, "--every", "often"], "--every: 'often' is not a duration"),
         (["a", *SHOP, "--rate-limit", "10/s"], "--rate-limit: '10/s' is not a rate; write 10/second"),
         (["a", *SHOP, "--budget", "nobody's"], "there is no budget of this name"),
-        (["a", *SHOP, "--alert-after", "0"], "which says CHECK (((alert_after >= 1)"),
+        (["a", *SHOP, "--alert-after", "0"], "alert_after: write 1 to 1000"),
         (["a", *SHOP, "--notify", "[]"], "--notify is not a JSON object"),
         (["a", *SHOP, "--notify", '{"kind": "webhook", "payload": {}}'], "url: Field required"),
         (["a", "python", "--config", "{", "--set", "a=1"], "--config is not JSON"),
         (["a", "python", "--config", "{}", "--config-file", "-"], "--config and --config-file are both given"),
         (["42", *SHOP], "would be read as an id"),
-        ([" a ", *SHOP], "connector_name_check"),
+        ([" a ", *SHOP], "name: write 1 to 200 characters"),
     ],
 )
 def test_a_bad_connector_is_refused_before_there_is_a_row(
@@ -144,7 +144,7 @@ def test_edit_can_rename_and_replace(run: Run) -> None:
         (["--every", "5s"], "at most once a minute"),
         (["--unset", "nothing"], "the config has no such key"),
         (["--name", "b"], "this owner has a connector with this name already"),
-        (["--timeout", "2h"], "connector_timeout_check"),
+        (["--timeout", "2h"], "timeout: write more than 0s, and at most 1h"),
     ],
 )
 def test_a_bad_edit_changes_nothing(

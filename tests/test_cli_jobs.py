@@ -131,10 +131,10 @@ def test_a_payload_comes_from_a_file_or_a_pipe(run: Run, db: DictConnection, tmp
         (["a", "ping", "--payload", "{"], "--payload is not JSON"),
         (["a", "ping", "--payload", "{}", "--payload-file", "-"], "keep one of them"),
         (["a", "ping", "--payload-file", "/nowhere/x"], "/nowhere/x cannot be read: No such file"),
-        (["a", "ping", "--set", URL, "--retries", "101"], "which says CHECK (((retries >= 0) AND (retries <= 100)))"),
+        (["a", "ping", "--set", URL, "--retries", "101"], "retries: write 0 to 100"),
         (["a", "ping", "--set", URL, "--retry-backoff", "nan"], "invalid input syntax"),
         (["a", "ping", "--set", URL, "--set", 'expect_body="\\u0000"'], "unsupported Unicode escape sequence"),
-        ([" a ", "ping", "--set", URL], "job_name_check"),
+        ([" a ", "ping", "--set", URL], "name: write 1 to 200 characters"),
         (["42", "ping", "--set", URL], "would be read as an id"),
     ],
 )
@@ -233,7 +233,7 @@ def test_edit_can_rename_replace_and_clear(run: Run, db: DictConnection) -> None
         (["--no-schedule", "--every", "5s"], "keep one of them"),
         (["--name", "b"], "a job with this name already"),
         (["--name", "7"], "would be read as an id"),
-        (["--timeout", "2d"], "job_timeout_check"),
+        (["--timeout", "2d"], "timeout: write more than 0s, and at most 1d"),
     ],
 )
 def test_a_bad_edit_changes_nothing(

@@ -115,8 +115,8 @@ def test_a_body_is_json_or_else_a_text(run: Run, db: DictConnection, tmp_path: P
         ((URL, "--in", "1h", "--header", "webhook-id=a"), "leave out webhook-id"),
         ((URL, "--in", "1h", "--body", "{}", "--body-file", "-"), "keep one of them"),
         ((URL, "--in", "1h", "--body-file", "/nowhere"), "--body-file /nowhere cannot be read"),
-        ((URL, "--in", "1h", "--retries", "101"), "timer_retries_check.*retries"),
-        ((URL, "--in", "1h", "--timeout", "2h"), "timer_timeout_check"),
+        ((URL, "--in", "1h", "--retries", "101"), "retries: write 0 to 100"),
+        ((URL, "--in", "1h", "--timeout", "2h"), "timeout: write more than 0s, and at most 1h"),
     ],
 )
 def test_what_could_not_be_sent_is_refused(

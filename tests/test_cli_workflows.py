@@ -131,7 +131,7 @@ def test_a_filter_is_tried_on_what_is_there(run: Run, db: DictConnection, issues
 
 
 BAD = (
-    (f"{ADD} --batch-size 1001", "which says CHECK (((batch_size >= 1) AND (batch_size <= 1000)))"),
+    (f"{ADD} --batch-size 1001", "batch_size: write 1 to 1000"),
     (f"{ADD} --filter '$.state'", "SQL/JSON path predicate, such as $.state"),
     (f"{ADD} --start-from yesterday", "--start-from: 'yesterday' is not an instant; write 2026-"),
     (f"{ADD} --started-at yesterday", "--started-at: 'yesterday' is not an instant"),
@@ -143,7 +143,7 @@ BAD = (
     (f"workflows add crm webhook --connector issue {URL}", "did you mean 'issues'?"),
     (f"workflows add crm webhook --connector 77 {URL}", "there is no connector with id 77"),
     (f"workflows add 42 webhook --connector issues {URL}", "would be read as an id"),
-    (f"workflows add ' crm ' webhook --connector issues {URL}", "workflow_name_check"),
+    (f"workflows add ' crm ' webhook --connector issues {URL}", "name: write 1 to 200 characters"),
 )
 
 
@@ -192,7 +192,7 @@ BAD_EDITS = (
     ("--start-from beginning", "has begun, so this would change nothing; `./millrace workflows rewind"),
     ("--name other", "this owner has a workflow with this name already"),
     ("--name 7", "would be read as an id"),
-    ("--timeout 2d", "workflow_timeout_check"),
+    ("--timeout 2d", "timeout: write more than 0s, and at most 1d"),
 )
 
 

@@ -224,3 +224,52 @@ def test_another_occurrence(run: Run, db: DictConnection, now: datetime) -> None
     made = document(run("why", "a job", "--at", (due - 5 * MINUTE).isoformat(), "--json"))
     assert made["why"][0].endswith("the run was ended in Airflow")
     assert datetime.fromisoformat(made["scheduled_for"]) == due - 5 * MINUTE
+
+
+def test_the_minute_that_somebody_asks_about(run: Run, db: DictConnection, now: datetime) -> None:
+    """Nobody types microseconds: what was due within the minute is what is meant, and what became of it is said."""
+    job_id = add(run, db, "--every", "5s")
+    asked = (now - 10 * MINUTE).replace(second=0, microsecond=0)
+    due = job_from_row(jobs.find(db, "a job")).schedule.next_after(asked)
+    assert due is not None
+    execution(db, job_id, due, "success", attempt=1, started_at=due)
+    assert "it did run: " in why(run, "--at", asked.isoformat())
+    hour = add_execution_of_an_hourly(run, db, now)
+    assert "it did run: " in str(run("why", "hourly", "--at", (hour - timedelta(seconds=30)).isoformat()).stdout)
+
+
+def add_execution_of_an_hourly(run: Run, db: DictConnection, now: datetime) -> datetime:
+    run("add", "hourly", "ping", "--set", URL, "--cron", hourly(now))
+    db.execute("update job set schedule_changed_at = now() - interval '1 day'")
+    add_execution(db, int(jobs.find(db, "hourly")["id"]), last_due(now))
+    return last_due(now)
+
+
+def test_an_instant_to_come(run: Run, db: DictConnection, now: datetime) -> None:
+    """It is due only then; a jitter is named where there is one."""
+    add(run, db, "--cron", "0 0 1 1 *")
+    asked = f"{now.year + 2}-01-01"
+    assert f"it is due only at {asked} 00:00:00 UTC\n" in why(run, "--at", asked)
+    run("edit", "a job", "--jitter", "10m")
+    db.execute("update job set schedule_changed_at = now() - interval '1 day'")
+    assert f"it is due only at {asked} 00:00:00 UTC; its jitter delays it until " in why(run, "--at", asked)
+
+
+def test_a_pause_that_is_over(run: Run, db: DictConnection, now: datetime) -> None:
+    """What fell due while it was paused is explained by the pause, and what fell due afterwards is not."""
+    add(run, db, "--cron", "* * * * *")
+    run("pause", "a job")
+    db.execute("update audit set at = now() - interval '30 minutes'")
+    run("resume", "a job")
+    db.execute("update audit set at = now() - interval '20 minutes' where id = (select max(id) from audit)")
+    minute = now.replace(second=0, microsecond=0)
+    assert "it was paused then, by " in why(run, "--at", (minute - 25 * MINUTE).isoformat())
+    assert "paused" not in why(run, "--at", (minute - 10 * MINUTE).isoformat())
+
+
+@pytest.mark.parametrize(("overlap", "advice"), [("skip", "--overlap queue` has one wait"), ("queue", "waits already")])
+def test_an_overlap_has_advice(run: Run, db: DictConnection, now: datetime, overlap: str, advice: str) -> None:
+    """Nobody is told to do what he has done."""
+    job_id, due = add(run, db, "--cron", hourly(now), "--overlap", overlap), last_due(now)
+    execution(db, job_id, due, "skipped", reason="the execution before it was still running")
+    assert advice in why(run)

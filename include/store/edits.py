@@ -15,6 +15,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from include.errors import ConfigError, TakenError
+from include.store import constraints
 from include.store.db import DictConnection, queries
 
 Row = dict[str, Any]
@@ -122,6 +123,9 @@ def _refusal(db: DictConnection, error: psycopg.Error) -> str:
     if error.diag.constraint_name in _TAKEN:
         return _TAKEN[error.diag.constraint_name]
     if error.diag.constraint_name is not None:
+        words = constraints.in_words(error.diag.constraint_name)
+        if words is not None:
+            return words
         rule = db.execute(_SQL["constraint_rule"], {"name": error.diag.constraint_name}).fetchone()
         message += f", which says {rule['rule']}" if rule is not None else ""
     return f"{message}; {error.diag.message_hint}" if error.diag.message_hint else message

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from include import registry
@@ -11,8 +11,11 @@ from include.errors import ConfigError
 from include.model import Job
 from include.store import jobs
 from include.store.db import DictConnection, queries
+from include.wall_cron import TICK
 
 Row = dict[str, Any]
+
+_ASKED_FOR = timedelta(minutes=1)
 
 _SQL = {name: text.encode() for name, text in queries("why").items()}
 
@@ -40,8 +43,13 @@ class Facts:
 
 
 def gather(db: DictConnection, job: Job, now: datetime, due: datetime | None = None) -> Facts:
-    """The facts about the occurrence that was due at `due`; None: about the last one, be it in the ledger or not."""
+    """The facts about the occurrence that was due at `due`, or within the minute after it, for people ask about minutes
+    and mean what was due in them; None: about the last one, be it in the ledger or not.
+    """
     execution = newest = _one(db, "newest", job_id=job.id, due=due)
+    if due is not None and execution is None:
+        due = _meant(db, job, due)
+        execution = newest = _one(db, "newest", job_id=job.id, due=due)
     if due is None:
         due = _last_due(job, now, None if execution is None else execution["scheduled_for"])
         if execution is not None and execution["scheduled_for"] != due:
@@ -61,6 +69,17 @@ def gather(db: DictConnection, job: Job, now: datetime, due: datetime | None = N
         processes=int((_one(db, "alive") or {})["processes"]),
         airflow=airflow,
     )
+
+
+def _meant(db: DictConnection, job: Job, asked: datetime) -> datetime:
+    """The first occurrence in the minute that somebody asks about, by the ledger or the schedule; else that instant."""
+    first = _one(db, "first_since", job_id=job.id, begin=asked, end=asked + _ASKED_FOR)
+    following = None
+    if not job.schedule.fixed_delay and asked >= job.schedule_changed_at:
+        following = job.schedule.next_after(asked - TICK)
+    found = [first["scheduled_for"]] if first is not None else []
+    found += [following] if following is not None and following - asked < _ASKED_FOR else []
+    return min(found, default=asked)
 
 
 def _last_due(job: Job, now: datetime, in_ledger: datetime | None) -> datetime | None:

@@ -8,6 +8,13 @@ where job_id = %(job_id)s and (%(due)s::timestamptz is null and origin = 'schedu
 order by scheduled_for desc
 limit 1;
 
+-- name: first_since
+-- The first execution of a job by its schedule in a span of time.
+select scheduled_for from execution
+where job_id = %(job_id)s and origin = 'schedule' and scheduled_for >= %(begin)s and scheduled_for < %(end)s
+order by scheduled_for
+limit 1;
+
 -- name: under_way
 -- What a job has under way besides.
 select scheduled_for, status, attempt, started_at from execution
