@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
+from include.cli.unreachable import unreachable
 from include.errors import ConfigError, RetryableError
 
 if TYPE_CHECKING:
@@ -109,9 +110,7 @@ class AirflowApi:
         except requests.JSONDecodeError as error:
             raise RetryableError(f"{self._url}{path} answered {response.status_code}, without JSON") from error
         except requests.RequestException as error:
-            raise RetryableError(
-                f"Airflow at {self._url} cannot be reached; is the system up (`./millrace status`)? {error}"
-            ) from error
+            raise RetryableError(f"Airflow at {unreachable(self._url, error)}") from error
         if response.status_code in _REFUSED_LOGIN:
             raise ConfigError(f"Airflow at {self._url} refuses the login; check MILLRACE_USER and MILLRACE_PASSWORD")
         if not response.ok or not isinstance(answer, dict):

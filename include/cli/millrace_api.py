@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from include.cli.airflow_api import AirflowApi, login
+from include.cli.unreachable import unreachable
 from include.documents.invalid import InvalidDocumentError
 from include.errors import ConfigError, RefusedError, RetryableError
 
@@ -35,7 +36,7 @@ class MillraceApi:
         except requests.JSONDecodeError as error:
             raise RetryableError(f"{self._url}{path} answered {response.status_code}, without JSON") from error
         except requests.RequestException as error:
-            raise RetryableError(f"{self._url} cannot be reached: {error}") from error
+            raise RetryableError(unreachable(self._url, error)) from error
         if not isinstance(answer, dict):
             raise ConfigError(f"{self._url} is not Millrace's address: its answer is no object")
         if response.ok:
