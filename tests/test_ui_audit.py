@@ -51,6 +51,18 @@ def test_a_line_tells_who_did_what_to_which_row(pages: Pages, db: DictConnection
     assert f'href="/ui/jobs/{job_id}"' not in pages.get("/audit", operation="delete").text
 
 
+def test_no_link_leads_to_a_row_that_is_gone(pages: Pages, db: DictConnection) -> None:
+    """What was created and has been deleted since is named without a link, in the list and by itself, whatever is
+    filtered; what is still there has its link."""
+    there, gone = add(pages, "there"), add(pages, "gone")
+    created = newest(pages)
+    ok(pages.api.delete(f"/jobs/{gone}"), 204)
+    for page in (pages.get("/audit"), pages.get("/audit", operation="insert"), pages.get(f"/audit/{created}")):
+        assert "job gone" in page.text
+        assert f'href="/ui/jobs/{gone}"' not in page.text
+    assert f'href="/ui/jobs/{there}"' in pages.get("/audit").text
+
+
 def test_changes_are_filtered(pages: Pages) -> None:
     """By table, row, actor and what was done."""
     first, second = add(pages, "first"), add(pages.as_(ALICE), "second")
