@@ -165,10 +165,31 @@ def test_what_cannot_run_or_has_stopped_is_failing(pages: Pages, db: DictConnect
     db.execute("update connector set error = 'no such host'")
     page = pages.get("/").text
     assert note(page, "Connectors") == "0 active, 0 paused, 1 in error"
-    assert note(page, "Workflows") == "1 active, 0 paused; 1 failing"
+    assert note(page, "Workflows") == "1 active, 0 paused; 1 stopped"
     failing = page.partition("<h2>Failing now</h2>")[2]
     for part in (f"/ui/workflows/{workflow}", "HTTP 422", f"/ui/connectors/{connector}", "no such host", "cannot run"):
         assert part in failing
+
+
+def test_what_is_due_next_is_a_tile_that_leads_to_it(pages: Pages) -> None:
+    """The first of all to be due, by name and with its instant, which a script never tells as past; or nothing."""
+    assert tile(pages.get("/").text, "Due next") == "nothing"
+    job_id = add_job(pages, "<soon>")
+    page = pages.get("/").text
+    assert note(page, "Due next") == "&lt;soon&gt;"
+    shown, _, rest = page.partition('<span class="label">Due next</span>')
+    assert shown.rstrip().endswith(f'href="/ui/jobs/{job_id}">')
+    assert 'data-relative="due"' in rest.partition("</a>")[0]
+
+
+def test_commands_in_a_warning_are_code(pages: Pages, db: DictConnection) -> None:
+    """What stands between backticks is marked as code, and whatever else is in the text stays text."""
+    db.execute(
+        "insert into warning (subject, what, name, since, first_seen_at, last_seen_at, text)"
+        " values ('1', 'disk', 'the disk', now(), now(), now(), 'full of <b>: `./millrace <x>` mends it, not ` this')"
+    )
+    page = pages.get("/").text
+    assert "full of &lt;b&gt;: <code>./millrace &lt;x&gt;</code> mends it, not ` this." in page
 
 
 def test_everybody_sees_his_own_numbers(pages: Pages, db: DictConnection) -> None:

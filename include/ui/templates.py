@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from include.documents.attempt import lines_of
 from include.times import spell_duration
@@ -18,6 +20,7 @@ _LEAST_SPELT = 1.0
 _MOST_TENTHS = 10.0
 _LONGEST = 50_000
 _CUT = "… and so on: the rest is not shown."
+_MARKED = re.compile("`([^`]+)`")
 _JSON = json.JSONEncoder(indent=2, ensure_ascii=False)
 
 
@@ -37,7 +40,7 @@ def _environment() -> Environment:
         extensions=["jinja2.ext.do"],
     )
     found.filters |= {"duration": duration, "instant": instant, "number": number, "pretty": excerpt, "clock": clock}
-    found.filters["sent"] = sent
+    found.filters |= {"sent": sent, "marked": marked}
     return found
 
 
@@ -65,6 +68,11 @@ def clock(written: str | datetime | None) -> str:
 def sent(request: Any) -> str:
     """What an attempt has sent, in lines."""
     return "\n".join(lines_of(request))
+
+
+def marked(text: str) -> Markup:
+    """A text with what stands between backticks, such as a command, as code."""
+    return Markup(_MARKED.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - all of it is escaped before
 
 
 def number(value: float | None) -> str:

@@ -40,7 +40,7 @@ _PER = (("s", 1), ("min", 60), ("h", 3600), ("day", 86400))
 _WHOLE = 100
 _WARNINGS = 20
 # What goes well is drawn at the bottom; a status that is not here yet has its place above the others.
-_COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "cancelled": "quiet", "failed": "bad"}
+_COLOURS = {"success": "good", "skipped": "quiet", "missed": "warn", "cancelled": "odd", "failed": "bad"}
 
 
 @router.get("/")

@@ -1,6 +1,6 @@
 // <time-chart kind="bars" unit="s" data='{"at": [...], "series": [{"name", "colour", "values"}]}'>: values over time.
 //
-// `at` are seconds since 1970; `colour` is one of the --chart-… of the stylesheet (good, bad, warn, quiet, line); bars are
+// `at` are seconds since 1970; `colour` is one of the --chart-… of the stylesheet (good, bad, warn, quiet, odd, line); bars are
 // stacked. Drawn anew when its data, its size or the theme changes.
 "use strict";
 

@@ -15,7 +15,8 @@ function spell(seconds) {
 
 function tell(time) {
   const seconds = (Date.parse(time.dateTime) - Date.now()) / 1000;
-  const said = seconds > 0 ? `in ${spell(seconds)}` : Math.abs(seconds) < 1 ? "now" : `${spell(seconds)} ago`;
+  const isNow = seconds > -1 || time.dataset.relative === "due";
+  const said = seconds > 0 ? `in ${spell(seconds)}` : isNow ? "now" : `${spell(seconds)} ago`;
   if (time.textContent !== said) time.textContent = said;
 }
 
