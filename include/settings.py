@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -188,10 +189,15 @@ def _span(text: str) -> tuple[int, int]:
 @cache
 def settings() -> Settings:
     """The settings of this process, read on first use; `ConfigError` names the variable that is wrong."""
+    return settings_of(os.environ)
+
+
+def settings_of(environment: Mapping[str, str]) -> Settings:
+    """The settings that a process with this environment has; `ConfigError` names the variable that is wrong."""
     values = {
-        name: os.environ[_PREFIX + name.upper()]
+        name: environment[_PREFIX + name.upper()]
         for name in Settings.model_fields
-        if _PREFIX + name.upper() in os.environ
+        if _PREFIX + name.upper() in environment
     }
     try:
         return Settings.model_validate(values)

@@ -126,6 +126,7 @@ def test_a_payload_comes_from_a_file_or_a_pipe(run: Run, db: DictConnection, tmp
         (["a", "ping", "--set", URL, "--every", "0.5s"], "write 1 second at least"),
         (["a", "ping", "--set", URL, "--timezone", "Berlin"], "Europe/Berlin"),
         (["a", "ping", "--set", URL, "--run-at", "2026-01-01", "--timezone", "Mars"], "Mars"),
+        (["a", "ping", "--set", URL, "--run-at", "2020-01-01"], "--run-at: not in the future; write a time to come"),
         (["a", "ping", "--set", URL, "--starts-at", "2026-01-02", "--ends-at", "2026-01-01"], "write a later ends_at"),
         (["a", "ping", "--payload", "[1]"], "--payload is not a JSON object"),
         (["a", "ping", "--payload", "{"], "--payload is not JSON"),

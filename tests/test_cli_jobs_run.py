@@ -105,14 +105,17 @@ def test_a_run_that_ends_without_an_execution_is_not_waited_for(run: Run, airflo
         (["a", "--conf", '{"ulr": "x"}'], "ulr: Extra inputs are not permitted"),
         (["a", "--conf", "5"], "--conf is not a JSON object"),
         (["off"], "`./millrace jobs resume"),
+        (["bad"], "cannot run: kind 'shell' is off; `./millrace jobs edit"),
     ],
 )
 def test_a_run_that_cannot_work_is_not_started(
-    run: Run, refused: Refused, airflow: Airflow, words: list[str], says: str
+    run: Run, refused: Refused, db: DictConnection, airflow: Airflow, words: list[str], says: str
 ) -> None:
-    """A conf that does not fit, or a paused job, is refused before Airflow hears of it."""
+    """A conf that does not fit, a job that is paused or has an error, is refused before Airflow hears of it."""
     run("add", "a", "ping", "--set", URL)
     run("add", "off", "ping", "--set", URL, "--inactive")
+    run("add", "bad", "ping", "--set", URL)
+    db.execute("update job set error = 'kind ''shell'' is off' where name = 'bad'")
     assert says in refused("run", *words)
     assert airflow.asked == []
 
@@ -127,6 +130,6 @@ def test_run_says_what_is_wrong_with_the_way_to_airflow(
     monkeypatch.setenv("MILLRACE_URL", "http://127.0.0.1:9")
     result = CliRunner().invoke(app, ["run", "a"])
     assert isinstance(result.exception, RetryableError)
-    assert "is the system up" in str(result.exception)
+    assert "whether the system is up" in str(result.exception)
     monkeypatch.delenv("MILLRACE_URL")
     assert "the system is not up; start it with `./millrace up`" in refused("run", "a")

@@ -255,3 +255,18 @@ def wait_until(condition: object, seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("MILLRACE_LEAD_SECONDS", "-5"), ("MILLRACE_EGRESS_ALLOW", "garbage"), ("MILLRACE_KEEP_RUNS_DAYS", "abc")],
+)
+def test_a_setting_that_is_wrong_is_named_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    """Not by a component whose log somebody has to find, when all others are up."""
+    monkeypatch.setenv(variable, value)
+    said: list[str] = []
+    with pytest.raises(MillraceError, match=f"settings: {variable}: "):
+        start(Home(tmp_path), Wishes(), stay=True, say=said.append)
+    assert not said

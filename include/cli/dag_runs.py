@@ -35,9 +35,11 @@ class Started(NamedTuple):
 
 
 def check_startable(row: HasDag) -> None:
-    """Raise `ConfigError`, with the way to resume it, if the row is paused."""
+    """Raise `ConfigError`, with the way to mend it, if the row cannot run or is paused."""
+    noun = _noun(row)
+    if row.error is not None:
+        raise ConfigError(f"{noun} {row.name!r} cannot run: {row.error}; `./millrace {noun}s edit {row.id}`")
     if not row.is_active:
-        noun = _noun(row)
         raise ConfigError(
             f"{noun} {row.name!r} is paused, and Airflow starts no run of a paused DAG; "
             f"`./millrace {noun}s resume {row.id}`"

@@ -139,7 +139,10 @@ class Options(RetryOptions):
         if self.every is not None:
             return {**NO_SCHEDULE, "every": parse_duration(self.every, "--every")}
         if self.run_at is not None:
-            return {**NO_SCHEDULE, "run_at": parse_instant(self.run_at, "--run-at", zone=zone, now=now)}
+            run_at = parse_instant(self.run_at, "--run-at", zone=zone, now=now)
+            if run_at <= now:
+                raise ConfigError("--run-at: not in the future; write a time to come")
+            return {**NO_SCHEDULE, "run_at": run_at}
         return {}
 
 

@@ -19,15 +19,15 @@ _WORKFLOWS = 4
 _COLOURS = {"success": "green", "failed": "red", "retrying": "yellow", "running": "cyan"}
 
 
-def show_executions(database_url: str, is_up: Callable[[], bool]) -> None:
-    """Return when the system is no longer up; Ctrl-C ends it like anything else."""
+def show_executions(database_url: str, is_up: Callable[[], bool], *, hint: str) -> None:
+    """Return when the system is no longer up. The `hint` says what Ctrl-C does."""
     console = Console()
-    with Live(_table([]), console=console, auto_refresh=False) as live:
+    with Live(_table([], hint), console=console, auto_refresh=False) as live:
         while is_up():
             # A table that is longer than the screen would scroll.
             rows = max(3, min(20, console.height - 8 - _WORKFLOWS))
             executions, workflows = _recent(database_url, rows)
-            table = _table(executions)
+            table = _table(executions, hint)
             live.update(Group(table, "", _workflow_table(workflows)) if workflows else table, refresh=True)
             time.sleep(_SECONDS)
 
@@ -38,14 +38,14 @@ def _recent(database_url: str, rows: int) -> tuple[Rows, Rows]:
         db: DictConnection
         with connect(database_url, via="cli") as db:
             executions = db.execute(queries("jobs")["recent_executions"].encode(), {"rows": rows}).fetchall()
-            workflows = db.execute(queries("workflows")["busiest"].encode(), {"rows": _WORKFLOWS}).fetchall()
+            workflows = db.execute(queries("workflows")["furthest_behind"].encode(), {"rows": _WORKFLOWS}).fetchall()
             return executions, workflows
     except RetryableError:
         return [], []
 
 
-def _table(executions: Rows) -> Table:
-    table = Table(box=None, expand=True, title="Executions, newest first (Ctrl-C ends Millrace)", title_justify="left")
+def _table(executions: Rows, hint: str) -> Table:
+    table = Table(box=None, expand=True, title=f"Executions, newest first ({hint})", title_justify="left")
     table.add_column("due (UTC)", no_wrap=True)
     table.add_column("job", ratio=2, no_wrap=True, overflow="ellipsis")
     table.add_column("status", no_wrap=True)

@@ -39,7 +39,7 @@ def up(
         typer.Option(help="celery: what runs on workers does so in a Celery worker, by way of this machine's Redis."),
     ] = "local",
 ) -> None:
-    """Start everything, and show what is executed until Ctrl-C, which ends it all.
+    """Start everything, and show what is executed until Ctrl-C, which ends it all, unless it was up already.
 
     Example: ./millrace up --detach
 
@@ -59,7 +59,8 @@ def up(
     if detach:
         return
     try:
-        _watch(started.run.database_url, lambda: system.running(home) is not None)
+        hint = "Ctrl-C ends Millrace" if started.fresh else "Ctrl-C ends this view, and not Millrace"
+        _watch(started.run.database_url, lambda: system.running(home) is not None, hint)
         raise MillraceError(f"the system has ended ({home.log('supervisor')})")
     finally:
         if started.fresh:
@@ -141,12 +142,12 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _watch(database_url: str, is_up: Callable[[], bool]) -> None:
+def _watch(database_url: str, is_up: Callable[[], bool], hint: str) -> None:
     """Return when the system has ended. People see a table; a file or a pipe would only fill up with it."""
     if sys.stdout.isatty():
         from include.cli.live import show_executions
 
-        show_executions(database_url, is_up)
+        show_executions(database_url, is_up, hint=hint)
         return
     while is_up():
         time.sleep(1)

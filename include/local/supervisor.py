@@ -28,6 +28,7 @@ from include.local.redis import Redis
 from include.local.run import Component, Run, Wishes
 from include.local.signs import gives_signs, states
 from include.local.users import ADMIN, check_users, write_passwords
+from include.settings import settings_of
 
 DEFAULT_PORT = 8080
 BROKER_URL = "AIRFLOW__CELERY__BROKER_URL"
@@ -117,6 +118,7 @@ class Supervisor:
     def _site(self) -> Site:
         keys = Keys.of(self._home)
         site = Site(self._home, Database(""), keys, self._wishes.port or DEFAULT_PORT, demo=False)
+        settings_of({"MILLRACE_DATABASE_URL": "of this machine", **os.environ})  # before anything takes its time
         check_users(os.environ, site.host)
         write_passwords(self._home, os.environ, keys.password)
         if self._wishes.port is None:

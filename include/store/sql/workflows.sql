@@ -249,10 +249,10 @@ from before b
 join going g using (workflow_id)
 returning row_id as workflow_id;
 
--- name: busiest
--- The workflows that have moved last, for people to watch.
+-- name: furthest_behind
+-- The workflows that are furthest behind, and of those that are not, the ones that have moved last: for people to watch.
 select name, owner, connector, position, head, lag_seconds, dead_letters
 from workflow_lag
 where is_active
-order by moved_at desc
+order by lag_seconds desc nulls last, moved_at desc
 limit %(rows)s;
