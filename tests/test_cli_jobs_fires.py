@@ -82,6 +82,14 @@ def test_next_marks_what_the_clocks_do(run: Run, db: DictConnection) -> None:
     assert odd in lines[2]
 
 
+def test_next_on_utc_has_one_clock(run: Run) -> None:
+    """A job whose own clock is UTC is shown its instants once."""
+    run("add", "a", "ping", "--set", URL, "--cron", "0 3 * * *", "--timezone", "UTC")
+    header, first = run("next", "a", "-n", "1").stdout.splitlines()
+    assert header.split() == ["UTC", "jitter", "note"]
+    assert first.count("03:00") == 1
+
+
 def test_next_says_when_there_is_nothing_to_come(run: Run, db: DictConnection) -> None:
     """A job by hand, or one that is paused, says so instead of leaving people to wonder."""
     run("add", "hand", "ping", "--set", URL)

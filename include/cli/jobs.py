@@ -177,8 +177,7 @@ def next_(
             ]
         )
     elif facts:
-        table = [[spell_instant(due), _wall(wall), _plus(delay), odd] for due, wall, delay, odd in facts]
-        print_table(("UTC", job.schedule.timezone, "jitter", "note"), table)
+        _print_fires(job.schedule.timezone, facts)
     else:
         note(f"job {job.name!r} has no further occurrences: {job.schedule.describe()}")
 
@@ -198,6 +197,12 @@ def _executions_of_one(
         return [{"job": None, **row} for row in rows]
     rows = jobs.executions(db, job["id"], status=status, since=since, limit=limit)
     return [{"job": job["name"], **row} for row in rows]
+
+
+def _print_fires(zone: str, facts: list[tuple[datetime, datetime, timedelta, str]]) -> None:
+    own = () if zone == "UTC" else (zone,)  # what would be said twice is said once
+    table = [[spell_instant(due), *(_wall(wall) for _ in own), _plus(delay), odd] for due, wall, delay, odd in facts]
+    print_table(("UTC", *own, "jitter", "note"), table)
 
 
 def _print_payload(payload: dict[str, Any]) -> None:
