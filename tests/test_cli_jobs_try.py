@@ -69,6 +69,15 @@ def test_the_row_is_tried_as_it_stands(run: Run, airflow: Server, db: DictConnec
     assert db.execute("select from execution").fetchall() == []
 
 
+def test_what_came_out_is_shown_as_json(run: Run, airflow: Server) -> None:
+    """As everywhere else, and so that it can be pasted into a payload; a text is shown as it is."""
+    run("add", "a", "ping", "--set", URL)
+    airflow.answers = [(200, ENDED | {"output": {"result": {"greeting": "Grüß Gott", "done": True}, "line": "it's"}})]
+    shown = run("try", "a").stdout.splitlines()
+    assert 'result: {"greeting": "Grüß Gott", "done": true}' in shown
+    assert "line: it's" in shown
+
+
 def test_what_runs_on_a_worker_is_waited_for(run: Run, airflow: Server) -> None:
     """It asks until the trial has ended; scripts get that as one document."""
     run("add", "a", "ping", "--set", URL)

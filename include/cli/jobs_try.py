@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -60,4 +61,4 @@ def _print(trial: dict[str, Any]) -> None:
     cells: list[Cell | str] = [trial["kind"], status_cell(trial["status"]), took, code, trial["error"] or ""]
     print_table(_HEADERS, [cells])
     for name, value in (trial["output"] or {}).items():
-        print_line(f"{name}: {value}")
+        print_line(f"{name}: {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
