@@ -16,15 +16,17 @@ _TURN_SECONDS = 0.3
 
 
 def log_files(home: Home, component: str | None) -> dict[str, Path]:
-    """The logs by component; `ConfigError` lists those there are if the one asked for is not among them."""
+    """The logs by component; `ConfigError` if there are none yet, or not that of the one asked for."""
     files = {file.stem: file for file in sorted(home.logs.glob("*.log"))}
     servers = sorted((Postgres(home.postgres).data_dir / "log").glob("*.log"), key=lambda file: file.stat().st_mtime)
     if servers:
         files["postgres"] = servers[-1]
+    if not files:
+        raise ConfigError("nothing has run here yet, so there are no logs; start the system with `./millrace up`")
     if component is None:
         return files
     if component not in files:
-        raise ConfigError(f"there is no log of {component!r}; there are: {', '.join(sorted(files)) or 'none yet'}")
+        raise ConfigError(f"there is no log of {component!r}; there are: {', '.join(sorted(files))}")
     return {component: files[component]}
 
 
