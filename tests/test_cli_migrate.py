@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from include.cli.__main__ import _application
+from include.cli.migrate import migrate
 from include.errors import ConfigError
 from include.local.migration import make_ready
 
@@ -21,6 +22,13 @@ def test_without_a_database_nothing_is_guessed() -> None:
     """It does not look for a system of ./millrace up, which does this by itself."""
     with pytest.raises(ConfigError, match="set MILLRACE_DATABASE_URL"):
         make_ready(print)
+
+
+def test_an_address_that_is_none_is_named_by_its_own_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not by that of `./millrace up`."""
+    monkeypatch.setenv("MILLRACE_DATABASE_URL", "garbage")
+    with pytest.raises(ConfigError, match=r"^MILLRACE_DATABASE_URL must be like postgresql://"):
+        migrate()
 
 
 def test_the_admin_of_fab_needs_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
