@@ -20,6 +20,21 @@ from tests.job_commands import Refused, Run, environment, refused, run
 __all__ = ["environment", "refused", "run"]
 
 
+def terminal(monkeypatch: pytest.MonkeyPatch, columns: int) -> io.StringIO:
+    """A terminal of that width in place of stdout."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stdout", screen)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    return screen
+
+
 def test_without_a_database_the_remedy_is_named(
     refused: Refused, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -60,22 +75,28 @@ def test_a_database_without_our_tables_is_named(
 
 
 def test_a_terminal_gets_colours_and_every_character(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a narrow terminal long names are folded and never cut; markup in a name is only text."""
-
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    screen = Terminal()
-    monkeypatch.setattr(sys, "stdout", screen)
-    monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setenv("COLUMNS", "30")
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    print_table(("name", "status"), [["n" * 60 + "[red]", status_cell("failed")]])
+    """On a narrow terminal a long error is folded and never cut; markup in it is only text."""
+    screen = terminal(monkeypatch, columns=30)
+    print_table(("what", "status"), [["n" * 60 + "[red]", status_cell("failed")]])
     text = screen.getvalue()
     assert text.count("n") >= 60
     assert "red" in text
     assert "\x1b[31m" in text
+
+
+def test_one_long_name_leaves_the_others_room(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a terminal it is cut, and every row stays one line; into a pipe goes all of it."""
+    rows = [["1", "n" * 200, "active"], ["2", "short", "active"]]
+    print_table(("id", "name", "state"), rows)
+    assert "n" * 200 in capsys.readouterr().out
+    screen = terminal(monkeypatch, columns=100)
+    print_table(("id", "name", "state"), rows)
+    _, first, second = screen.getvalue().splitlines()
+    assert "n" * 59 + "…" in first
+    assert "active" in first
+    assert "short" in second
 
 
 def test_a_name_cannot_steer_the_terminal(run: Run, db: DictConnection) -> None:

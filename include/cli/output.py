@@ -1,7 +1,7 @@
 """What commands print: tables and lines for people, one JSON document for scripts.
 
-Colours, and lines cut to the window, are for terminals. Into a pipe or a file goes plain text of any width, in which
-nothing is left out.
+Colours, lines folded to the window and long names cut short are for terminals. Into a pipe or a file goes plain text of
+any width, in which nothing is left out.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple
 
 _STYLES = {"success": "green", "failed": "red", "error": "bold red", "retrying": "yellow", "running": "cyan"}
+_NAMES = frozenset({"name", "job", "connector", "workflow"})
+_LONGEST_NAME = 60
 _FAINT = ("missed", "skipped", "cancelled", "paused")
 
 
@@ -67,11 +69,16 @@ def _print_rich(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for header in headers:
-        # Where the window is narrow, names and errors give way, and instants stay in one piece.
+        # Where the window is narrow, names and errors are folded, and instants stay in one piece.
         table.add_column(header, overflow="fold", no_wrap=header.endswith("(UTC)"))
     for row in rows:
-        table.add_row(*(Text(cell.text, cell.style) for cell in row))
+        table.add_row(*(Text(_cut(header, cell.text), cell.style) for header, cell in zip(headers, row, strict=True)))
     Console().print(table)
+
+
+def _cut(header: str, text: str) -> str:
+    """A name that is too long for a table cut short: it would take the room that all others need."""
+    return f"{text[: _LONGEST_NAME - 1]}…" if header in _NAMES and len(text) > _LONGEST_NAME else text
 
 
 def _clean(cell: Cell) -> Cell:
