@@ -40,6 +40,8 @@ def test_its_shifts_follow_each_other_without_a_gap() -> None:
     assert task.start_trigger_args.trigger_kwargs == {"kind": "upkeep", "id": 1}
     assert "upkeep" in SHIFTS
     assert DagSerialization.to_dict(dag) == DagSerialization.to_dict(upkeep_dag())
+    read = DagSerialization.from_dict(DagSerialization.to_dict(dag)).timetable
+    assert read.summary == "always on duty", "as Airflow's list of DAGs shows it"
     now = datetime(2026, 11, 22, 10, 20, tzinfo=timezone.utc)
     first = dag.timetable.next_due(now, now)
     second = dag.timetable.next_due(first, now)

@@ -19,6 +19,7 @@ from include.schedule import Schedule
 from include.settings import settings
 from include.shifts.window import shift_end
 
+_LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
 _TICK = timedelta(microseconds=1)
 # By so much longer is the data interval of a run that is a shift, where it could also be of one occurrence: as runs of
 # the same row are on a worker, and were once of all rows that are due each minute.
@@ -37,13 +38,15 @@ class ShiftTimetable(Timetable):
         lead: timedelta,
         length: timedelta,
         continuous: bool = False,
+        called: str | None = None,
     ) -> None:
         self.schedule = schedule
         self.changed_at = changed_at
         self.lead = lead
         self.length = length
         self.continuous = continuous
-        self.description = schedule.describe()
+        self.called = called
+        self.description = called or schedule.describe()
 
     @classmethod
     def of(
@@ -52,6 +55,13 @@ class ShiftTimetable(Timetable):
         """The timetable of a row, with this process's settings; without `ahead`, runs start when they are to fire."""
         length = timedelta(seconds=settings().shift_seconds)
         return cls(schedule, changed_at, settings().lead if ahead else timedelta(0), length, continuous)
+
+    @classmethod
+    def always(cls) -> ShiftTimetable:
+        """One shift after another, whatever there is to do: of DAGs that are no row's."""
+        schedule = Schedule(anchor=_LONG_AGO, salt=0, every=timedelta(seconds=1), starts_at=_LONG_AGO)
+        length = timedelta(seconds=settings().shift_seconds)
+        return cls(schedule, _LONG_AGO, settings().lead, length, continuous=True, called="always on duty")
 
     @property
     def summary(self) -> str:
@@ -75,6 +85,7 @@ class ShiftTimetable(Timetable):
             "lead": self.lead.total_seconds(),
             "length": self.length.total_seconds(),
             "continuous": self.continuous,
+            **({} if self.called is None else {"called": self.called}),
         }
 
     @classmethod
@@ -93,7 +104,7 @@ class ShiftTimetable(Timetable):
         )
         changed_at = datetime.fromisoformat(data["changed_at"])
         lead, length = timedelta(seconds=data["lead"]), timedelta(seconds=data["length"])
-        return cls(schedule, changed_at, lead, length, data.get("continuous", False))
+        return cls(schedule, changed_at, lead, length, data.get("continuous", False), data.get("called"))
 
     def infer_manual_data_interval(self, *, run_after: pendulum.DateTime) -> DataInterval:
         return DataInterval.exact(run_after)

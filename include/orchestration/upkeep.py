@@ -5,7 +5,7 @@ Its shifts know where Airflow writes its logs; therefore they are here, and not 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,24 +14,20 @@ from airflow.sdk import DAG
 
 from include.orchestration.operator import ShiftOperator
 from include.orchestration.timetable import ShiftTimetable
-from include.schedule import Schedule
 
 if TYPE_CHECKING:
     from include.shifts.post import Post
     from include.shifts.shift import Ending, Shift
 
 DAG_ID = "millrace_upkeep"
-_LONG_AGO = datetime(2026, 1, 1, tzinfo=timezone.utc)
-_SECOND = timedelta(seconds=1)
 
 
 def upkeep_dag() -> DAG:
     """One task; each run takes over from the one before it."""
-    always = Schedule(anchor=_LONG_AGO, salt=0, every=_SECOND, starts_at=_LONG_AGO)
     with DAG(
         dag_id=DAG_ID,
         dag_display_name="Millrace: upkeep",
-        schedule=ShiftTimetable.of(always, _LONG_AGO, continuous=True),
+        schedule=ShiftTimetable.always(),
         catchup=False,
         max_active_runs=3,
         is_paused_upon_creation=False,
