@@ -48,8 +48,11 @@ def test_a_row_is_known_by_its_external_id_or_else_by_its_name(db: DictConnectio
         (2, "report", "Report"),
         (3, "elsewhere", "taken"),
     ]
-    with pytest.raises(TakenError, match=r"documents\.0\.jobs\.taken: this owner has a job with this name"):
+    with pytest.raises(TakenError, match=r"documents\.0\.jobs\.taken: this owner has a job with this name") as refused:
         applied(db, {"jobs": {"taken": job()}})
+    assert "(it is job 3, and its key is 'elsewhere')" in str(refused.value)
+    with pytest.raises(TakenError, match=r"and its key is 'elsewhere'"):
+        planned(db, {"jobs": {"taken": job()}})
 
 
 def test_what_is_state_and_not_configuration_is_left_alone(db: DictConnection) -> None:

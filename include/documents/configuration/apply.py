@@ -74,7 +74,12 @@ class _Work:
 
     db: DictConnection
     caller: Caller
-    at: str = ""
+    step: Step | None = None
+
+    @property
+    def at(self) -> str:
+        """Where the documents say it."""
+        return "" if self.step is None else self.step.place or f"{self.step.section}.{self.step.key}"
 
     @contextmanager
     def as_a_whole(self) -> Iterator[None]:
@@ -83,7 +88,7 @@ class _Work:
             with changing(self.db):
                 yield
         except TakenError as error:
-            raise TakenError(self._placed(error)) from error
+            raise TakenError(f"{self._placed(error)}{self._holder()}") from error
         except InvalidDocumentError as error:
             if not self.at:
                 raise
@@ -120,8 +125,19 @@ class _Work:
         for owner in sorted({step.owner for step in plan.steps if step.owner is not None}):
             access.lock_owner(self.db, owner)
 
+    def _holder(self) -> str:
+        """Which row has the name that the step wants, now that all was undone; nothing if it was one of this work."""
+        step = self.step
+        of = [section for section in SECTIONS if step is not None and section.name == step.section]
+        if step is None or step.owner is None or step.settings is None or not of:
+            return ""
+        for row in of[0].rows(self.db, [step.owner]):
+            if row["name"] == step.settings.name and row["id"] != step.row_id:
+                return f" (it is {of[0].table.noun} {row['id']}, and its key is {row['external_id'] or row['name']!r})"
+        return ""
+
     def _begin(self, step: Step) -> None:
-        self.at = step.place or f"{step.section}.{step.key}"
+        self.step = step
 
     def _delete(self, section: Section, steps: Sequence[Step]) -> None:
         for step in steps:
