@@ -170,8 +170,18 @@ def test_nobody_to_ask_is_no_all_clear(lock: Path) -> None:
     """Without the internet the command says so; exit code 2."""
     found = run("audit", "--lock", str(lock), "--osv-url", f"http://127.0.0.1:{closed_port()}/")
     assert (found.exit_code, found.stdout) == (2, "")
-    assert "lock.txt could not be audited" in found.stderr
+    assert "lock.txt could not be audited: nobody answered\n" in found.stderr
     assert "this needs the internet" in found.stderr
+
+
+def test_packages_that_nobody_knows_are_counted(lock: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line says how many there are, and of one of them what is the matter; not the same of each."""
+    packages = [{"name": f"p{n}", "skip_reason": "Dependency not found on PyPI"} for n in range(100)]
+    (tmp_path / "pip_audit.py").write_text(f"print({json.dumps(json.dumps({'dependencies': packages}))})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = run("audit", "--lock", str(lock))
+    said = "error: lock.txt could not be audited: 100 of 100 packages; of p0: Dependency not found on PyPI"
+    assert (found.exit_code, found.stderr.splitlines()[0]) == (2, said)
 
 
 def test_our_locks_can_be_audited_as_they_are() -> None:

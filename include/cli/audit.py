@@ -21,6 +21,7 @@ _LOCK_OF_CHECKS = "requirements-dev.txt"
 _FOUND = 1
 _UNKNOWN = 2
 _SECONDS = 900
+_LONGEST = 300
 
 
 def audit(
@@ -72,13 +73,16 @@ def _asked(lock: Path, options: list[str]) -> list[dict[str, Any]]:
     except subprocess.TimeoutExpired:
         _give_up(lock, f"no answer within {_SECONDS} s")
     except (ValueError, LookupError):
-        _give_up(lock, (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    if skipped := [f"{each['name']}: {each['skip_reason']}" for each in packages if "skip_reason" in each]:
-        _give_up(lock, "; ".join(skipped))
+        said = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        _give_up(lock, "nobody answered" if said.startswith("requests.exceptions.") else said)
+    if skipped := [each for each in packages if "skip_reason" in each]:
+        _give_up(
+            lock, f"{len(skipped)} of {len(packages)} packages; of {skipped[0]['name']}: {skipped[0]['skip_reason']}"
+        )
     return packages
 
 
 def _give_up(lock: Path, why: str) -> None:
-    note(f"error: {lock.name} could not be audited: {why}")
+    note(f"error: {lock.name} could not be audited: {why if len(why) <= _LONGEST else why[:_LONGEST] + '…'}")
     note("this needs the internet; nothing is known until it has gone well")
     raise typer.Exit(_UNKNOWN)
