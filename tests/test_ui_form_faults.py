@@ -52,6 +52,29 @@ def test_a_job_is_mended_in_one_round(
     assert db.execute("select from job").fetchall() == []
 
 
+def test_a_bad_schedule_hides_nothing_and_is_said_once(pages: Pages) -> None:
+    """Cron, URL and a name that is taken are told together; what the schedule means is asked for once it is mended."""
+    pages.send("/jobs/new", PING | SCHEDULE)
+    bad = PING | SCHEDULE | {"schedule": "cron", "cron": "61 * * * *", "payload.url": "no url"}
+    assert set(said(pages, "/jobs/new", bad)) == {"name", "cron", "payload-url"}
+    drawn = pages.send("/jobs/new", bad).text
+    assert drawn.count("the minute cannot be") == 2  # in the list at the top, and beside its field
+    assert "load, input from" not in drawn
+    assert "load, input from" in pages.send("/jobs/new", PING | SCHEDULE | {"payload.url": "no url"}).text
+
+
+@pytest.mark.parametrize(
+    ("form", "is_taken"),
+    [({"name": "mine"}, False), ({"name": "other"}, True), ({"name": "other", "owner": "bob"}, False)],
+)
+def test_a_name_is_taken_by_another_row_of_its_owner(pages: Pages, form: dict[str, str], is_taken: bool) -> None:
+    """Beside another fault, too: neither by the row itself, nor by one of somebody else."""
+    for name in ("mine", "other"):
+        pages.send("/jobs/new", PING | SCHEDULE | {"name": name})
+    found = said(pages, "/jobs/1/edit", PING | SCHEDULE | {"retries": "-1"} | form)
+    assert set(found) == {"retries", *(["name"] if is_taken else [])}
+
+
 def test_a_job_that_is_there_is_mended_in_one_round(pages: Pages, db: DictConnection) -> None:
     """The same of a row that is edited, which stays as it was."""
     made = pages.send("/jobs/new", PING | SCHEDULE)

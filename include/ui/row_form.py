@@ -20,6 +20,11 @@ from include.ui.schema_form import Field
 Row = Mapping[str, Any]
 Errors = Mapping[str, str]
 _UNREADABLE = 422
+# A schedule is judged before all else: with one that is good for anything, what else is wrong is told, too.
+_ANY_TIME = {
+    **dict.fromkeys(("cron", "run_at", "starts_at", "ends_at")),
+    **{"every": 86400.0, "timezone": "UTC", "jitter": 0, "every_mode": "fixed_rate"},
+}
 _SWITCHED = ("is_active", "paused_until")  # of a row that is there, by buttons of their own
 
 
@@ -103,7 +108,11 @@ class RowForm:
         """The refusal of the settings, or else of what could not be read, with all else that is wrong with them."""
         if problem.status != _UNREADABLE or not problem.errors:
             return problem
-        return schema_form.with_faults(problem, faults(self.settings, settings or problem.document, self.judge))
+        document = settings or problem.document
+        found = faults(self.settings, document, self.judge)
+        any_time = {name: value for name, value in _ANY_TIME.items() if name in self.settings.model_fields}
+        more = [fault for fault in faults(self.settings, {**document, **any_time}, self.judge) if fault not in found]
+        return schema_form.with_faults(problem, [*found, *more])
 
     def part_sent(self, form: Form, kinds: Mapping[str, Any], row: Row | None, names: Sequence[str]) -> dict[str, Any]:
         """The kind with its settings, and these others; the rest may still be missing."""

@@ -10,6 +10,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from include.documents.caller import Caller
+from include.ui import schema_form
 from include.ui.api import Api, ProblemError
 from include.ui.form import Form
 from include.ui.page import done, draw
@@ -18,6 +19,7 @@ from include.ui.row_form import Draft, RowForm
 Drawn = Mapping[str, Any]
 _NOT_TO_MEND = frozenset({401, 404})
 _CHANGED_MEANWHILE = 412
+_UNREADABLE = 422
 
 
 async def _nothing(api: Api, draft: Draft, drawn: Drawn) -> Drawn:
@@ -57,7 +59,7 @@ class RowPage:
             settings = self.form.sent(form, await self.kinds(api), caller, None)
             row = await api.post(f"/{self.noun}s", settings, key=form.text("key"))
         except ProblemError as problem:
-            wrong = self.form.all_wrong(problem, settings)
+            wrong = await self._all_wrong(api, caller, problem, settings, None)
             return await self.draw(request, api, caller, replace(draft, problem=wrong))
         return done(request, f"{row['name']} is created.", f"/{self.noun}s/{row['id']}")
 
@@ -76,9 +78,25 @@ class RowPage:
             saved = (await api.send("PUT", path, body=settings, headers=known)).document
         except ProblemError as problem:
             changed = self.form.differences(settings, row) if problem.status == _CHANGED_MEANWHILE else None
-            wrong = self.form.all_wrong(problem, settings)
+            wrong = await self._all_wrong(api, caller, problem, settings, row)
             return await self.draw(request, api, caller, replace(draft, problem=wrong, changed=changed))
         return done(request, f"{saved['name']} is saved.", path)
+
+    async def _all_wrong(
+        self, api: Api, caller: Caller, problem: ProblemError, settings: Drawn, row: Drawn | None
+    ) -> ProblemError:
+        """The refusal with all else that is wrong; the API finds a name taken only once nothing else is."""
+        wrong = self.form.all_wrong(problem, settings)
+        known = {**(row or {}), **(settings or problem.document)}
+        name, owner = known.get("name"), known.get("owner") or caller.name
+        is_judged = not {"name", "owner"}.isdisjoint(schema_form.by_place(wrong.errors))
+        if problem.status != _UNREADABLE or is_judged or not name:
+            return wrong
+        others = (await api.get(f"/{self.noun}s", name=name, owner=owner, limit=1))["items"]
+        if all(row is not None and other["id"] == row["id"] for other in others):
+            return wrong
+        said = f"this owner has a {self.noun} with this name already; choose another name, or change that one"
+        return schema_form.with_faults(wrong, [("name", said)])
 
     async def draw(
         self,
