@@ -192,6 +192,17 @@ def test_a_preview_shows_the_records_and_stores_nothing(pages: Pages, db: DictCo
     assert rows(db) == []
 
 
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [({}, "There is no more at present"), ({"next": "/more"}, "There may be more: a pull goes on until there is none")],
+)
+def test_a_preview_tells_whether_there_is_more(pages: Pages, rest: dict[str, str], told: str) -> None:
+    """A source of a single page has given all; of one that leads on to another page, that is not known."""
+    with answering(lambda *_: (200, {"items": [{"id": 1}], **rest})) as url:
+        page = pages.send("/connectors/new", new(pages, "rest", **{"do": "preview", "config.base_url": url}))
+    assert told in page.text
+
+
 def test_a_preview_that_fails_says_why(pages: Pages, db: DictConnection) -> None:
     """What the source answers, or what is wrong with the fields, which come back filled in."""
     with answering(lambda *_: (404, {"error": "no such thing"})) as url:
