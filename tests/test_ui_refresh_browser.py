@@ -47,6 +47,15 @@ def test_nothing_is_fetched_for_a_tab_that_nobody_sees(watched: Watched, db: Dic
     assert 200 in seen
 
 
+def test_what_is_due_is_never_told_as_past(watched: Watched, db: DictConnection) -> None:
+    """A list that does not fetch itself again says of a fast job that it is due now, however long it is looked at."""
+    add_job(db, "fast", every="2 seconds")
+    page = opened(watched, "/jobs")
+    due = page.locator("td time[data-relative='due']")
+    let_pass(page, 20)
+    expect(due).to_have_text("now")
+
+
 def test_what_has_been_deleted_is_said_once(watched: Watched, db: DictConnection) -> None:
     """A page whose row somebody deletes says so, and asks no more."""
     job = add_job(db, "mine", every="1 hour")
