@@ -15,8 +15,9 @@ from tests.airflow_system import OF_AIRFLOW, a_job  # isort: split
 from airflow._shared.timezones import timezone
 from airflow.jobs.job import Job
 from airflow.jobs.triggerer_job_runner import TriggererJobRunner
+from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.trigger import handle_event_submit
+from airflow.models.trigger import Trigger, handle_event_submit
 from airflow.models.xcom import XComModel
 from airflow.triggers.base import BaseTaskEndEvent, TriggerEvent
 from airflow.utils.net import get_hostname
@@ -66,6 +67,44 @@ def test_a_run_with_news_is_next_in_line(deferred: Callable[..., Deferred], stat
     run = deferred(**_RETRYING)
     assert run.run.last_scheduling_decision is not None
     run.submit(ending(state))
+    assert run.run.last_scheduling_decision is None
+
+
+@pytest.mark.parametrize(
+    ("state", "ends_as"), [("success", "success"), ("failed", "failed"), ("skipped", "success"), ("retry", "running")]
+)
+def test_a_run_ends_with_its_task(deferred: Callable[..., Deferred], state: str, ends_as: str) -> None:
+    """The scheduler, which looks at some runs in each of its rounds, would come to it later."""
+    run = deferred(**_RETRYING)
+    run.submit(ending(state))
+    assert run.run.state == ends_as
+    assert (run.run.end_date is not None) == (ends_as != "running")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update public.dag set exceeds_max_non_backfill = true",
+        "update public.dag set max_consecutive_failed_dag_runs = 3",
+        "update public.dag_run set run_type = 'backfill'",
+        """
+        insert into public.task_instance (id, task_id, dag_id, run_id, map_index, state, try_number, pool, pool_slots)
+        select gen_random_uuid(), 'other', dag_id, run_id, -1, 'deferred', 1, 'default_pool', 1 from public.dag_run
+        """,
+    ],
+    ids=["too many runs", "counts failures", "a backfill", "another task"],
+)
+def test_a_run_is_left_to_the_scheduler_where_it_has_more_to_do(
+    deferred: Callable[..., Deferred], airflow_session: Session, change: str
+) -> None:
+    """It counts runs and failures, and waits for the other tasks; and it looks at this run first."""
+    run = deferred()
+    trigger_id = run.task.trigger_id
+    airflow_session.execute(text(change))
+    airflow_session.commit()
+    Trigger.submit_event(trigger_id, ending("success"))
+    airflow_session.expire_all()
+    assert run.run.state == "running"
     assert run.run.last_scheduling_decision is None
 
 
@@ -243,4 +282,6 @@ def test_airflow_is_as_the_patch_expects_it() -> None:
     assert "serialize" in signature(XComModel.set).parameters
     for name in ("set_duration", "clear_next_method_args", "prepare_db_for_next_try", "is_eligible_to_retry"):
         assert callable(getattr(TaskInstance, name))
+    for name in ("set_state", "notify_dagrun_state_changed", "_emit_duration_stats_for_finished_state"):
+        assert callable(getattr(DagRun, name))
     assert isinstance(TaskInstance.__table__.columns["retry_delay_override"].type, Float)  # seconds

@@ -2,9 +2,10 @@
 
 Airflow's own handler writes a callback request for every task that ends in a trigger, whether anybody listens or not;
 the DAG processor forks and imports a DAG file for each. It also retries every failure, keeps the end date of the try
-before, encodes XComs twice, and gives no sign of life until the last of a thousand events is through. `register` puts
-our handler in its place, for tasks of Millrace only; without it everything works, but slower, and permanent failures
-are retried.
+before, encodes XComs twice, and gives no sign of life until the last of a thousand events is through. The run of the
+task is left to the scheduler, which looks at some runs in each of its rounds, and could look at others meanwhile.
+`register` puts our handler in its place, for tasks of Millrace only; without it everything works, but slower, and
+permanent failures are retried.
 
 An event reaches the triggerer's supervisor as a plain `TaskFailedEvent`; only its `xcoms` survive the way. So what the
 handler needs to know travels there, under `CONTROL`.
@@ -64,7 +65,10 @@ def register() -> None:
         if event.task_instance_state == "failed" and control.get("retry", True) and _may_retry(task_instance, session):
             _try_again(task_instance, control.get("after_seconds"), session)
         else:
+            ends_run = _ends_run(task_instance, session)
             _finish(task_instance, event.task_instance_state, xcoms, session)
+            if ends_run:
+                _end_run(task_instance.dag_run, event.task_instance_state)
 
     for kind in (TaskSuccessEvent, TaskSkippedEvent, TaskFailedEvent):
         handle_event_submit.register(kind, handle)
@@ -136,6 +140,35 @@ def _finish(task_instance: Any, state: Any, xcoms: dict[str, Any], session: Any)
             serialize=False,
             session=session,
         )
+
+
+def _ends_run(task_instance: Any, session: Any) -> bool:
+    """Whether the run ends with this task: it has no other, and nothing but its state is left to be seen to.
+
+    A DAG that has reached its greatest number of runs, or may fail only so often, waits for the scheduler to count.
+    """
+    from airflow.models import DagModel, TaskInstance
+    from airflow.utils.state import DagRunState
+    from airflow.utils.types import DagRunType
+    from sqlalchemy import func, select
+
+    run = task_instance.dag_run
+    if run.state != DagRunState.RUNNING or run.run_type not in (DagRunType.SCHEDULED, DagRunType.MANUAL):
+        return False
+    tasks = select(func.count()).where(TaskInstance.dag_id == run.dag_id, TaskInstance.run_id == run.run_id)
+    free = (DagModel.exceeds_max_non_backfill.is_(False), DagModel.max_consecutive_failed_dag_runs == 0)
+    number = session.scalar(select(tasks.scalar_subquery()).where(DagModel.dag_id == run.dag_id, *free))
+    return bool(number == 1)
+
+
+def _end_run(run: Any, task_state: Any) -> None:
+    """As the scheduler does it, with what listeners and metrics are told."""
+    from airflow.utils.state import DagRunState
+
+    has_failed = task_state == "failed"
+    run.set_state(DagRunState.FAILED if has_failed else DagRunState.SUCCESS)
+    run.notify_dagrun_state_changed(msg="task_failure" if has_failed else "success")
+    run._emit_duration_stats_for_finished_state()
 
 
 def _stop(task_instance: Any) -> None:
