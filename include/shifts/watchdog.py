@@ -127,12 +127,12 @@ class Watchdog:
     def _recall(self, db: DictConnection, quiet: Sequence[tuple[str, int]]) -> None:
         """Put back on duty what is off duty because its run was ended in Airflow while no triggerer was there."""
         try:
-            recalled = recall(db, [_TIMERS, *problems.to_recall(db, quiet)])
-        except psycopg.Error as error:
+            if recalled := recall(db, [_TIMERS, *problems.to_recall(db, quiet)]):
+                log.warning("runs were ended in Airflow, and are begun again: %s", ", ".join(recalled))
+        except (psycopg.Error, MillraceError) as error:
             log.warning("the watchdog cannot have runs begun again: %s", str(error).strip().splitlines()[:1])
-            return
-        if recalled:
-            log.warning("runs were ended in Airflow, and are begun again: %s", ", ".join(recalled))
+        except Exception:  # a defect, or a row that nobody thought of, must not keep it from watching
+            log.exception("the watchdog cannot have runs begun again")
 
     def _keep(
         self,

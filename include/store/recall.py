@@ -5,13 +5,10 @@ Marking a run there, as failed or as a success, is no pause: of a plain DAG the 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from include.store.batch import Batch, Connection
 from include.store.db import DictConnection, conninfo, queries
-
-log = logging.getLogger(__name__)
 
 _SQL = {name: text.encode() for name, text in queries("recall").items()}
 
