@@ -18,11 +18,11 @@ class Database:
     url: str
 
     @classmethod
-    def parse(cls, url: str) -> Database:
-        """Accept what people write in DATABASE_URL: `postgres://` as well, and a driver, which we choose ourselves."""
+    def parse(cls, url: str, variable: str = "DATABASE_URL") -> Database:
+        """Accept what people write in the variable: `postgres://` as well, and a driver, which we choose ourselves."""
         parts = urlsplit(url)
         if parts.scheme.partition("+")[0] not in _SCHEMES or not parts.path.strip("/"):
-            raise ConfigError("DATABASE_URL must be like postgresql://user:password@host:5432/database")
+            raise ConfigError(f"{variable} must be like postgresql://user:password@host:5432/database")
         return cls(parts._replace(scheme="postgresql").geturl())
 
     @property

@@ -46,7 +46,7 @@ def _database() -> Database:
     url = os.environ.get("MILLRACE_DATABASE_URL")
     if not url:
         raise ConfigError("set MILLRACE_DATABASE_URL, as postgresql://user:password@host:5432/database")
-    return Database.parse(url)
+    return Database.parse(url, "MILLRACE_DATABASE_URL")
 
 
 def _keys() -> Keys:

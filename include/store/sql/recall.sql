@@ -18,7 +18,3 @@ with recalled as (
     returning d.dag_id
 )
 select dag_id from recalled order by dag_id;
-
--- name: has_airflow
--- Whether Airflow's tables are in this database.
-select to_regclass('public.dag_run') is not null as found;
